@@ -30,6 +30,16 @@ GIVEN_UP_AT_ONCE = {
 CLOSED_STORE = {"ANYSR_BUCKETS": str(Path(__file__).parent / "monitored" / "closed_store.toml")}
 """A bucket whose store is at a port where nothing listens."""
 
+CLOSED_BUCKET = {
+    "ANYSR_BLOB_URL": "s3://pictures/trial",
+    "ANYSR_BLOB_ENDPOINT": "http://127.0.0.1:9",
+    "ANYSR_BLOB_ACCESS_KEY_ID": "nobody",
+    "ANYSR_BLOB_SECRET_ACCESS_KEY": "nothing",
+    "ANYSR_BLOB_MB": "16",
+}
+"""A small bucket for the pictures, whose store is at the port of the discard protocol. The room of
+an upload is taken when its URL is signed."""
+
 QUICK = {"ANYSR_LEASE_SECONDS": "1", "ANYSR_PULSE_TTL_SECONDS": "2"}
 
 
@@ -119,6 +129,12 @@ def _write_to_a_closed_store(service: Monitored) -> None:
         _wait(service, _submit(service, result=f"s3://closed/{number}.jpg"), "succeeded")
 
 
+def _announce_uploads(service: Monitored) -> None:
+    """Ask for URLs of uploads that take nearly all of the bucket, and write none."""
+    for _ in range(2):
+        httpx.post(f"{service.url}/uploads", json={"bytes": 7 << 20}).raise_for_status()
+
+
 def _disturb_runs(service: Monitored) -> None:
     """Pause every other run for longer than several runs take."""
     for paused in (False, True):
@@ -157,6 +173,7 @@ SCENES: Mapping[str, Scene] = {
     "AnysrBucketFails": Scene(
         _write_to_a_closed_store, repeated=True, settings=SETTINGS | CLOSED_STORE
     ),
+    "AnysrBucketNearlyFull": Scene(_announce_uploads, settings=SETTINGS | CLOSED_BUCKET),
     "AnysrCostModelDrift": Scene(_disturb_runs, repeated=True),
     "AnysrWorkerRestarts": Scene(_restart_the_worker, repeated=True, settings=QUICK),
 }

@@ -49,6 +49,8 @@ class Sample:
     width: float = 0.0
     reason: str = ""
     db: float | None = None
+    lost_db: float | None = None
+    """Below the best network of the ladder, where `db` is known."""
     reported_met: bool | None = None
     predicted_ms: float | None = None
     elapsed_ms: float | None = None
@@ -162,7 +164,7 @@ async def _one(
             status, headers = answer.status, answer.headers
     except (aiohttp.ClientError, TimeoutError):
         pass  # no answer is an outcome: status 0
-    stages = server_timing(headers.get("Server-Timing", ""))
+    stages, db = server_timing(headers.get("Server-Timing", "")), _db(headers, kind)
     return Sample(
         at_ms=0.0,
         budget_ms=budget_ms,
@@ -172,7 +174,8 @@ async def _one(
         model=headers.get("X-AnySR-Model", ""),
         width=float(headers.get("X-AnySR-Width", 0)),
         reason=headers.get("X-AnySR-Reason", ""),
-        db=_db(headers, kind),
+        db=db,
+        lost_db=None if db is None else _best_db(kind.scale) - db,
         reported_met=_reported_met(headers),
         predicted_ms=_number(headers, "X-AnySR-Predicted-Ms"),
         elapsed_ms=_number(headers, "X-AnySR-Elapsed-Ms"),
@@ -206,6 +209,8 @@ class Summary:
     """No answer, or an error that is not a refusal."""
     mean_db: float | None
     """Expected PSNR-Y in dB of the pictures in time, where known, including resampled ones."""
+    loss_db: float | None
+    """What these pictures lose against the best network of the ladder, in dB, where known."""
     latency_ms: dict[str, float]
     """Percentiles over the pictures."""
     broken_promises: float
@@ -233,6 +238,7 @@ def summarise(samples: Sequence[Sample]) -> Summary:
     refused = sum(s.status in REFUSALS for s in samples)
     promised = [s for s in pictures if s.reported_met]
     quality = [s.db for s in met if s.db is not None]
+    lost = [s.lost_db for s in met if s.lost_db is not None]
     seconds = max(s.at_ms + s.latency_ms for s in samples) / 1e3  # to the last answer
     latencies = [s.latency_ms for s in pictures] or [float("nan")]
     return Summary(
@@ -244,6 +250,7 @@ def summarise(samples: Sequence[Sample]) -> Summary:
         refused=refused / count,
         failed=(count - refused - len(pictures)) / count,
         mean_db=sum(quality) / len(quality) if quality else None,
+        loss_db=sum(lost) / len(lost) if lost else None,
         latency_ms={f"p{p}": float(np.percentile(latencies, p)) for p in (50, 90, 99)},
         broken_promises=sum(not s.met for s in promised) / max(1, len(promised)),
         sent_late_p99_ms=float(np.percentile([s.sent_late_ms for s in samples], 99)),
@@ -278,6 +285,14 @@ def _db(headers: Mapping[str, str], kind: Kind) -> float | None:
     if model is not None and width is not None and model in _shipped().names:
         return _shipped().get(model).expected_db(width, kind.scale)
     return _number(headers, "X-AnySR-Expected-Db")
+
+
+@lru_cache
+def _best_db(scale: float) -> float:
+    """Return the mean PSNR-Y over photographs of the best network that the service chooses."""
+    free = [entry for entry in _shipped().models if entry.chosen_freely]
+    widest = (entry.expected_db(entry.widths[-1].width, scale) for entry in free)
+    return max(db for db in widest if db is not None)
 
 
 @lru_cache(1)

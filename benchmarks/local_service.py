@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import IO
 
 import httpx
@@ -30,23 +30,34 @@ def running_service(workers: int = 1, **environment: str) -> Iterator[str]:
 
     Raises TimeoutError if it does not become ready, RuntimeError if it ends.
     """
-    with running_process(workers, log=None, **environment) as (url, _):
+    with running_process(workers, **environment) as (url, _):
         yield url
 
 
 @contextlib.contextmanager
 def running_process(
-    workers: int, *, log: IO[bytes] | None = None, **environment: str
+    workers: int, **environment: str
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Run a service as `running_service` does, and yield URL and process; without workers, run a
-    gateway alone. What it writes to standard error goes to `log`, or nowhere."""
+    gateway alone."""
+    with running_with_log(workers, environment, subprocess.DEVNULL) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def running_with_log(
+    workers: int, environment: Mapping[str, str], log: IO[bytes] | int
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Run a service as `running_process` does. What it writes to standard error goes to `log`.
+
+    Raises TimeoutError if it does not become ready, RuntimeError if it ends.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     part = ["serve", "--workers", str(workers)] if workers else ["gateway"]
     command = [sys.executable, "-P", "-m", "cli.main", *part, "--port", str(port)]
     quiet = {"ANYSR_LOG_LEVEL": "warning", **os.environ, **environment}
-    errors = subprocess.DEVNULL if log is None else log
-    process = subprocess.Popen(command, env=quiet, stderr=errors)
+    process = subprocess.Popen(command, env=quiet, stderr=log)
     try:
         url = f"http://127.0.0.1:{port}"
         _wait_ready(url, process, workers)

@@ -6,9 +6,10 @@ stalls, with the sizes that its callers send.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 import httpx
@@ -22,10 +23,16 @@ WARMING = 50
 """Pictures before the memory that later ones are compared with; their times do not count."""
 SLOW = 1.5
 """A picture is slow that takes so many times the median for a pixel."""
+REPEATS = 3
+"""How often a slow picture is sent again: one that was disturbed is rarely slow again."""
+BETWEEN = 12
+"""Least number of other pictures before it is sent again: more than there are prepared shapes."""
 SEED = 1
 
 Size = tuple[int, int]
 """Width and height in pixels."""
+Taken = tuple[float, float]
+"""Milliseconds of a request, and of its network."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,10 @@ class Times:
     """The largest as a multiple of the median."""
     slow: tuple[Size, ...]
     """Sizes of the pictures that took more than SLOW times the median."""
+    fixed_ms: float
+    """What a picture without pixels would take, by the line through those that were not slow."""
+    again: tuple[Size, ...] = ()
+    """Those of `slow` that were so again, in the median of REPEATS further times."""
 
 
 @dataclass(frozen=True)
@@ -62,18 +73,23 @@ def measure(
     Raises ValueError for more pictures than there are sizes, or for none after the warming.
     """
     sizes, halfway = draw_sizes(count, smallest, largest), (WARMING + count) // 2
-    whole, network, held = [], [], {}
+    taken: list[Taken] = []
+    held: dict[int, float] = {}
     with running_process(1) as (url, process), httpx.Client(base_url=url, timeout=60) as client:
         processes = ServiceProcesses(process.pid)
         for done, size in enumerate(sizes, 1):
-            whole_ms, network_ms = _send(client, size)
-            whole.append(whole_ms)
-            network.append(network_ms)
+            taken.append(_send(client, size))
             if done in (WARMING, halfway, count):
                 held[done] = processes.resident_bytes()[WORKER] / 1e6
             report(done)
+        whole, network = (times_of(sizes, list(ms)) for ms in zip(*taken, strict=True))
+        repeated = _repeated(client, sizes, {*whole.slow, *network.slow})
     memory = held[WARMING], held[halfway], held[count]
-    return Figures(*memory, times_of(sizes, whole), times_of(sizes, network))
+    return Figures(
+        *memory,
+        replace(whole, again=_slow_again(whole, {s: ms for s, (ms, _) in repeated.items()})),
+        replace(network, again=_slow_again(network, {s: ms for s, (_, ms) in repeated.items()})),
+    )
 
 
 def draw_sizes(count: int, smallest: int, largest: int) -> list[Size]:
@@ -87,14 +103,37 @@ def draw_sizes(count: int, smallest: int, largest: int) -> list[Size]:
 
 def times_of(sizes: list[Size], taken_ms: list[float]) -> Times:
     """Return the times per pixel of pictures that took so many milliseconds."""
-    pixels = [width * height for width, height in sizes]
-    each = [1e3 * ms / count for ms, count in zip(taken_ms, pixels, strict=True)][WARMING:]
-    middle = median(each)
-    slow = (s for s, us in zip(sizes[WARMING:], each, strict=True) if us > SLOW * middle)
-    return Times(middle, max(each) / middle, tuple(slow))
+    pixels = np.array([width * height for width, height in sizes], np.float64)[WARMING:]
+    taken = np.array(taken_ms, np.float64)[WARMING:]
+    each = 1e3 * taken / pixels
+    middle = float(np.median(each))
+    is_slow = each > SLOW * middle
+    line = np.polyfit(pixels[~is_slow], taken[~is_slow], 1)
+    slow = tuple(itertools.compress(sizes[WARMING:], is_slow))
+    return Times(middle, float(each.max()) / middle, slow, float(line[1]))
 
 
-def _send(client: httpx.Client, size: Size) -> tuple[float, float]:
+def _repeated(client: httpx.Client, sizes: list[Size], slow: set[Size]) -> dict[Size, Taken]:
+    """Send slow pictures again, each after at least BETWEEN others; return their median times."""
+    if not slow:
+        return {}
+    fillers = [size for size in sizes if size not in slow][: max(0, BETWEEN - len(slow))]
+    found: dict[Size, list[Taken]] = {size: [] for size in (*sorted(slow), *fillers)}
+    for size, times in (pair for _ in range(REPEATS) for pair in found.items()):
+        times.append(_send(client, size))
+    return {s: (median(a for a, _ in found[s]), median(b for _, b in found[s])) for s in slow}
+
+
+def _slow_again(times: Times, repeated_ms: dict[Size, float]) -> tuple[Size, ...]:
+    most_us = SLOW * times.median_us
+    return tuple(
+        (width, height)
+        for width, height in times.slow
+        if 1e3 * repeated_ms[width, height] / (width * height) > most_us
+    )
+
+
+def _send(client: httpx.Client, size: Size) -> Taken:
     """Return the milliseconds of a request, and of its network."""
     picture = draw_jpeg(*size)
     since = time.perf_counter()

@@ -16,6 +16,7 @@ from rich.table import Table
 from cli import (
     bench_durability,
     bench_nemesis,
+    bench_rivals,
     bench_share,
     bench_soak,
     bench_webhooks,
@@ -33,6 +34,7 @@ app.command()(hostile.mutations)
 app.command()(hostile.attacks)
 app.command()(bench_webhooks.webhooks)
 app.command()(bench_share.share)
+app.command()(bench_rivals.rivals)
 app.add_typer(bench_durability.app, name="durability")
 app.command()(bench_nemesis.nemesis)
 app.command()(bench_soak.soak)
@@ -267,7 +269,7 @@ def sizes(
     JPEGs at x2 by anysr-s at full width, one after another. Times are per input pixel, from the
     51st picture on.
     """
-    from benchmarks.sizes import SLOW, WARMING, measure
+    from benchmarks.sizes import REPEATS, SLOW, WARMING, measure
 
     with progress(refresh=1) as bars:
         task = bars.add_task("Pictures", total=count)
@@ -284,7 +286,8 @@ def sizes(
         shown = ", ".join(f"{width}x{height}" for width, height in times.slow[:8]) or "none"
         typer.echo(
             f"{name}: {times.median_us:.2f} µs per pixel at the median, {times.slowest:.2f} times "
-            f"that at most; above {SLOW:g} times: {len(times.slow)} ({shown})"
+            f"that at most; above {SLOW:g} times: {len(times.slow)} ({shown}), again when sent "
+            f"{REPEATS} more times: {len(times.again)}; {times.fixed_ms:.1f} ms without a pixel"
         )
 
 

@@ -11,8 +11,11 @@ from rich.table import Table
 
 from benchmarks.durability.cost import time_submissions
 from benchmarks.durability.damage import damage as damage_files
+from benchmarks.durability.digest_cost import time_digests
 from benchmarks.durability.failovers import fail_over
+from benchmarks.durability.over_http import HttpTrial, lose_power_over_http
 from benchmarks.durability.power_loss import Trial, lose_power
+from benchmarks.durability.server import Watch
 from benchmarks.durability.trial_jobs import Promise
 from cli.terminal import console, progress
 
@@ -25,6 +28,8 @@ WAYS = (
     ("always", Promise.DURABLE),
 )
 """(appendfsync, promise) of the rows of `power-loss`."""
+DIGESTED = (8_000, 1_000_000, 30_000_000)
+"""Bytes of the pictures of `digests`: a PNG of 64 x 64 pixels, a photograph, and a large one."""
 
 
 @app.command("power-loss")
@@ -61,6 +66,30 @@ def power_loss(
 
 
 @app.command()
+def http(
+    jobs: Annotated[int, typer.Option(min=1, help="Durable jobs; of the others, a fifth.")] = 1000,
+    callers: Annotated[int, typer.Option(min=1, help="Jobs posted at once.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 1,
+) -> None:
+    """Lose power while jobs are posted to a gateway: what of the accepted ones is on disk."""
+    table = Table()
+    headings = "appendfsync", "durable", "rounds", "accepted", "refused", "lost", "altered", "kB"
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for trial in (HttpTrial(False, "everysec", callers), HttpTrial(True, "always", callers)):
+        number = jobs if trial.durable else max(1, jobs // 5)
+        with _counted(f"{trial.appendfsync}, over HTTP", number) as show:
+            report = lose_power_over_http(trial, number, seed, show)
+        counts = (
+            *(report.rounds, report.accepted, report.refused, report.lost, report.altered),
+            report.lost_bytes // 1000,
+        )
+        durable = str(trial.durable).lower()
+        table.add_row(trial.appendfsync, durable, *map(str, counts))
+    console().print(table)
+
+
+@app.command()
 def damage(
     places: Annotated[int, typer.Option(min=1, help="Damaged copies.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 1,
@@ -86,17 +115,26 @@ def damage(
 def failovers(
     count: Annotated[int, typer.Option(min=1, help="Primaries that are killed.")] = 20,
     callers: Annotated[int, typer.Option(min=1, help="Jobs submitted at once.")] = 4,
+    down_after: Annotated[
+        int, typer.Option(min=100, help="Milliseconds of silence after which a server is down.")
+    ] = Watch().down_after_ms,
+    durable: Annotated[
+        bool | None,
+        typer.Option("--durable/--not-durable", help="Jobs of one kind; else of both."),
+    ] = None,
 ) -> None:
     """Kill the primary behind Sentinel while jobs are submitted: what of them is lost."""
     table = Table()
-    headings = "jobs", "failovers", "accepted", "refused", "lost", "most", "altered", "s", "longest"
-    for heading in headings:
+    headings = "jobs", "killed", "promoted", "accepted", "refused", "lost", "most", "altered"
+    for heading in (*headings, "s", "longest"):
         table.add_column(heading, justify="right", no_wrap=True)
     for promise in (Promise.NONE, Promise.DURABLE):
+        if durable is not None and durable != (promise is Promise.DURABLE):
+            continue
         with _counted(f"Failovers, {promise}", count) as show:
-            report = fail_over(promise, callers, count, show)
+            report = fail_over(promise, callers, Watch(down_after_ms=down_after), count, show)
         counts = (
-            *(report.failovers, report.accepted, report.refused),
+            *(report.failovers, report.promotions, report.accepted, report.refused),
             *(report.lost, report.most_lost, report.altered),
         )
         times = f"{report.outage_p50_s:.1f}", f"{report.outage_max_s:.1f}"
@@ -115,6 +153,20 @@ def cost(
     for row in time_submissions((1, 4, 16), seconds):
         times = f"{row.p50_ms:.1f}", f"{row.p99_ms:.1f}", f"{row.per_second:.0f}"
         table.add_row(row.appendfsync, row.promise.value, str(row.callers), *times)
+    console().print(table)
+
+
+@app.command()
+def digests(
+    jobs: Annotated[int, typer.Option(min=1, help="Jobs of each size.")] = 20,
+) -> None:
+    """Time the digests of a job beside its way through the queue, by the size of its pictures."""
+    table = Table()
+    for heading in ("bytes", "digests ms", "job ms", "share"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in time_digests(DIGESTED, jobs):
+        times = f"{row.digests_ms:.4f}", f"{row.job_ms:.2f}", f"{row.digests_ms / row.job_ms:.2%}"
+        table.add_row(f"{row.size:,}", *times)
     console().print(table)
 
 

@@ -80,7 +80,7 @@ def nemesis(
 
 def _show(summary: Summary, folder: Path) -> None:
     table = Table(title=f"seed {summary.seed}, {summary.minutes:g} min")
-    for heading in ("fault", "times", "with a job in hand"):
+    for heading in ("fault", "times", "with a job in hand, or as it says"):
         table.add_column(heading, justify="right")
     for kind, times in summary.faults.items():
         table.add_row(kind, str(times), str(summary.in_hand.get(kind, "")))

@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
@@ -38,7 +39,8 @@ def serve(
 ) -> None:
     """Run the whole service on this machine: gateway, queue and workers.
 
-    Without ANYSR_REDIS_URL it starts a private Redis.
+    Without ANYSR_REDIS_URL it starts a private Redis. Ctrl-C lets requests and the current jobs
+    finish; a second one ends all at once.
     """
     with needs("cpu"), _clear_errors():
         # uvicorn raises the signal again after its shutdown; by default that ends the process
@@ -46,6 +48,7 @@ def serve(
         signal.signal(signal.SIGTERM, _leave)
         from service import main as gateway_main
         from service.access.exposure import exposed
+        from service.leaving import leave_at_once
         from workers.pool import WorkerPool, pool_environments
         from workers.settings import WorkerSettings
 
@@ -62,9 +65,11 @@ def serve(
             typer.echo(f"AnySR Serve: http://{settings.host}:{settings.port}", err=True)
             if warning := exposed(settings):
                 typer.echo(warning, err=True)
+            hurry = partial(leave_at_once, pool.kill)
             try:
-                gateway_main.run(settings, queue_settings, pool.reload)
+                gateway_main.run(settings, queue_settings, pool.reload, hurry)
             finally:
+                signal.signal(signal.SIGINT, lambda *_: hurry())
                 pool.stop(STOP_GRACE_S)
 
 

@@ -22,7 +22,8 @@ from models.catalog import SHIPPED, CatalogError, read_catalog
 from scheduling.cost_model import CostModel, OutdatedCosts
 from scheduling.options import Options
 from scheduling.rungs import Rung
-from scheduling.simulation.simulator import SimulatedWorkers, SimulationResult
+from scheduling.simulation.machine import SimulatedWorkers
+from scheduling.simulation.result import SimulationResult
 from scheduling.simulation.simulator import simulate as run_simulation
 from scheduling.simulation.strategies import STRATEGIES, Fixed, Strategy
 from scheduling.simulation.tables import tables_of

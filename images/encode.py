@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -86,6 +87,7 @@ def check_sides(image_format: ImageFormat, height: int, width: int) -> None:
         )
 
 
+@functools.cache
 def writable_formats() -> tuple[ImageFormat, ...]:
     """Return the formats that this installation writes; PNG and JPEG are among them."""
     built = {

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -37,6 +37,18 @@ class PictureKind(StrEnum):
     """Three planes from a palette; a PNG output has a palette if 256 colours suffice."""
 
 
+class Features(NamedTuple):
+    """Features of samples, on their luma (16 to 235): `images.features`."""
+
+    bands: tuple[float, ...]
+    """Energy in each band of spatial frequency, lowest first: log10 of the mean square of a
+    pixel."""
+    blockiness: float
+    """Log of the steps between neighbours at every eighth column over those elsewhere."""
+    sparsity: float
+    """log10 of the squared mean of the details' magnitude over its mean square."""
+
+
 @dataclass(frozen=True)
 class Raster:
     """Integer samples, from a file or rounded from a network's output.
@@ -47,6 +59,8 @@ class Raster:
 
     samples: Samples
     """[H, W, C] of 8 or 16 bits: grey, grey and alpha, RGB, or RGB and alpha."""
+    features: Features | None = field(default=None, compare=False)
+    """Of these samples, where they were measured already."""
 
     @property
     def height(self) -> int:

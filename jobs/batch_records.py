@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
 from redis.exceptions import ResponseError
 
 from jobs.batch import (
@@ -12,21 +16,25 @@ from jobs.batch import (
     ItemState,
 )
 from jobs.codec import BATCH_ITEM, BATCH_ORDER, CodecError
-from jobs.errors import BatchNotFound, InternalError
+from jobs.errors import BatchNotFound, DataLoss
 from jobs.job import DeliveryKind, JobView
 from jobs.records import Record, delivery_of, moment_of, view_of
 
+log = logging.getLogger(__name__)
+
 
 def batch_in(name: str, record: Record | ResponseError) -> BatchView:
-    """Return the batch of a record. Raises BatchNotFound and InternalError."""
+    """Return the batch of a record. Raises BatchNotFound and DataLoss."""
     if isinstance(record, ResponseError):
-        raise InternalError(f"damaged record of a batch: {record}")
+        log.warning("damaged record of a batch: %s", record)
+        raise DataLoss.of("batch")
     if not record:
         raise BatchNotFound
     try:
         return batch_of(name, record)
     except ValueError as error:
-        raise InternalError(f"damaged record of a batch: {error}") from error
+        log.warning("damaged record of a batch: %s", error)
+        raise DataLoss.of("batch") from error
 
 
 def batch_of(name: str, record: Record) -> BatchView:
@@ -55,15 +63,39 @@ def announced_of(name: str, record: Record) -> JobView | BatchView:
 
 
 def element_of(item: BatchItem) -> bytes:
-    """Return a source as its list has it: the state, which scripts read, and JSON."""
-    return item.state.value.encode() + b" " + BATCH_ITEM.encode(item)
+    """Return a source as its list has it: the state, which scripts read, and JSON. The URL to which
+    its picture is put is kept apart, because the list is kept for longer."""
+    return item.state.value.encode() + b" " + BATCH_ITEM.encode(_with_result_url(item, None))
+
+
+def urls_of(items: Sequence[BatchItem]) -> list[str | int]:
+    """Return the URLs of sources as create_batch.lua takes them: their number, then each after the
+    index of its source."""
+    urls = [
+        (index, item.result.url)
+        for index, item in enumerate(items)
+        if item.result is not None and item.result.url is not None
+    ]
+    return [len(urls), *(part for pair in urls for part in pair)]
+
+
+def with_url(item: BatchItem, url: bytes | None) -> BatchItem:
+    """Return a source with the URL that was kept apart; as it is for None."""
+    return item if url is None else _with_result_url(item, url.decode())
+
+
+def _with_result_url(item: BatchItem, url: str | None) -> BatchItem:
+    if item.result is None:
+        return item
+    return replace(item, result=replace(item.result, url=url))
 
 
 def item_of(element: bytes) -> BatchItem:
     """Return the source in an element of a list. A script may have changed the state before the
-    JSON. Raises InternalError for a damaged one."""
+    JSON. Raises DataLoss for a damaged one."""
     state, _, data = element.partition(b" ")
     try:
         return BATCH_ITEM.decode(data).moved(ItemState(state.decode()))
     except ValueError as error:
-        raise InternalError(f"damaged source of a batch: {error}") from error
+        log.warning("damaged source of a batch: %s", error)
+        raise DataLoss.of("batch") from error

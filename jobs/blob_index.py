@@ -6,11 +6,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import resources
 
-from redis.exceptions import ResponseError
-
 from jobs.connection import SteadyRedis
 from jobs.keys import Keys
 from jobs.outages import BucketFull
+from jobs.queue_health import BucketFill
 
 TOTAL = "total"
 
@@ -74,10 +73,12 @@ class BlobIndex:
         scores = await self._client.execute_command("ZMSCORE", self._names[0], *names)
         return [name for name, score in zip(names, scores, strict=True) if score is None]
 
-    async def total(self) -> int:
-        """Return the bytes of all objects."""
-        total = await self._client.hget(self._names[1], TOTAL)
-        return 0 if isinstance(total, ResponseError) else int(total or 0)
+    async def fill(self) -> BucketFill:
+        """Return what all objects take."""
+        objects, total = await self._client.together(
+            ("ZCARD", self._names[0]), ("HGET", self._names[1], TOTAL)
+        )
+        return BucketFill(int(objects), int(total or 0), self.most_bytes)
 
 
 def _ms(time: Sequence[int]) -> float:

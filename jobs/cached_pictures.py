@@ -58,7 +58,7 @@ class CachedPictures(Protocol):
         """Return the cached pictures of a group."""
 
     async def picture(self, cached: CachedPicture) -> bytes | None:
-        """Return a cached picture, which then counts as used; None when it is gone."""
+        """Return a cached picture, which then counts as used; None when it is gone or damaged."""
 
     async def keep(
         self, view: JobView, group: str, variant: str, bounds: CacheBounds, *, move: bool

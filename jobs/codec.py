@@ -1,4 +1,5 @@
-"""Jobs, batches, run facts and heartbeats to and from JSON. Bytes that are read are not trusted."""
+"""Jobs, batches, run facts and heartbeats to and from JSON. Bytes that are read are not trusted,
+and what is kept for long has a digest."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json
 
 from jobs.batch import BatchItem, BatchOrder
+from jobs.digests import sealed, unsealed
 from jobs.heartbeat_parts import WorkerProfile, WorkerState
 from jobs.job import Job, RunFacts
 
@@ -22,8 +24,10 @@ class CodecError(ValueError):
 class Codec(Generic[T]):
     """Converts one dataclass to and from JSON bytes, with strict type checks both ways."""
 
-    def __init__(self, kind: type[T]) -> None:
+    def __init__(self, kind: type[T], *, seals: bool = True) -> None:
+        """With `seals`, what is written has its digest (`jobs.digests.sealed`)."""
         self._kind: type[T] = kind
+        self._seals = seals
         self._adapter: TypeAdapter[T] = TypeAdapter(kind)
         self._names = frozenset(field.name for field in fields(kind))
 
@@ -33,26 +37,33 @@ class Codec(Generic[T]):
             data = self._adapter.dump_json(value, warnings="error")
         except PydanticSerializationError as error:
             raise CodecError(f"cannot write {self._kind.__name__}: {error}") from error
-        self.decode(data)  # NaN becomes null, which fails here and not at a reader
-        return data
+        self._validated(data)  # NaN becomes null, which fails here and not at a reader
+        return sealed(data) if self._seals else data
 
     def decode(self, data: bytes) -> T:
-        """Return the value that the bytes describe. Raises CodecError for invalid bytes and for
-        unknown members."""
+        """Return the value that the bytes describe. Raises CodecError for invalid or altered bytes,
+        and for unknown members."""
         try:
-            value = self._adapter.validate_json(data, strict=True)
-        except ValidationError as error:
+            json = unsealed(data)
+        except ValueError as error:
             raise CodecError(f"not a valid {self._kind.__name__}: {error}") from error
-        unknown = from_json(data).keys() - self._names
+        value = self._validated(json)
+        unknown = from_json(json).keys() - self._names
         if unknown:
             raise CodecError(f"not a valid {self._kind.__name__}: unknown {sorted(unknown)}")
         return value
 
+    def _validated(self, data: bytes) -> T:
+        try:
+            return self._adapter.validate_json(data, strict=True)
+        except ValidationError as error:
+            raise CodecError(f"not a valid {self._kind.__name__}: {error}") from error
+
 
 JOB = Codec(Job)
 RUN_FACTS = Codec(RunFacts)
-WORKER_STATE = Codec(WorkerState)
-PROFILE = Codec(WorkerProfile)
+WORKER_STATE = Codec(WorkerState, seals=False)  # written each second, and never kept
+PROFILE = Codec(WorkerProfile, seals=False)
 BATCH_ORDER = Codec(BatchOrder)
 BATCH_ITEM = Codec(BatchItem)
 

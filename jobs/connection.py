@@ -162,6 +162,28 @@ class SteadyRedis(Redis):
         await self.connection_pool.release(connection)
 
 
+class Sentinels(Sentinel):
+    """The sentinels of a service, of which none is forgotten.
+
+    redis-py puts the one that answered first, by its index: of two calls at once, the second moves
+    what the first one has moved already. One sentinel is then there twice, and another nowhere: it
+    is asked no more, and its connections are never closed.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)  # type: ignore[no-untyped-call]
+        self._known: tuple[Redis, ...] = tuple(self.sentinels)
+
+    async def discover_master(self, service_name: str) -> tuple[str, int]:
+        """Return the address of the primary. Raises redis-py's ConnectionError if no sentinel names
+        one."""
+        discovery = super().discover_master(service_name)
+        address: tuple[str, int] = await discovery
+        first = self.sentinels[0]
+        self.sentinels = [first, *(one for one in self._known if one is not first)]
+        return address
+
+
 def _packed(connection: AbstractConnection, command: Command) -> list[bytes]:
     """Return a command as it is sent: by hiredis, or without copying a large argument."""
     if any(isinstance(part, bytes) and len(part) > PACKED_AT_ONCE_BYTES for part in command):
@@ -197,7 +219,7 @@ def _through_sentinels(url: SentinelUrl, options: dict[str, Any]) -> SteadyRedis
     bounds = {"socket_timeout": SENTINEL_TIMEOUT_S, "socket_connect_timeout": SENTINEL_TIMEOUT_S}
     once = {"retry": Retry(NoBackoff(), 0), "ssl": url.tls}
     settings = {**entry, **bounds, **once}
-    sentinels = Sentinel(url.addresses, sentinel_kwargs=settings)  # type: ignore[no-untyped-call]
+    sentinels = Sentinels(url.addresses, sentinel_kwargs=settings)
     options |= {"username": url.username, "password": url.password, "db": url.database}
     client = sentinels.master_for(url.service, SteadyRedis, ssl=url.tls, **options)
     return cast("SteadyRedis", client)

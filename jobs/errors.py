@@ -60,13 +60,14 @@ AnysrError
 ├── BatchNotFound              batch_not_found
 ├── ResultExpired              result_expired       the picture is kept no longer
 ├── WorkerLost                 worker_lost          given up after several workers died with it
+├── DataLoss                   data_loss            details: lost: source, result, record, batch
 └── InternalError              internal_error       a bug of ours
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from jobs.formats import labels
 
@@ -382,6 +383,26 @@ class WorkerLost(AnysrError):
     message = "Every worker that took this job died with it; the job was given up."
 
 
+class DataLoss(AnysrError):
+    code = "data_loss"
+    message = "What was kept of this job was lost or damaged; send the request again."
+
+    @classmethod
+    def of(cls, part: Literal["source", "result", "record", "batch"]) -> DataLoss:
+        """Return the error for what is lost."""
+        what = f"The {KEPT_PARTS[part]} was lost or damaged where it was kept"
+        return cls(f"{what}; send the request again.", lost=part)
+
+
+KEPT_PARTS = {
+    "source": "uploaded picture",
+    "result": "finished picture",
+    "record": "record of this job",
+    "batch": "record of this batch",
+}
+"""What is kept, as callers read it."""
+
+
 class InternalError(AnysrError):
     code = "internal_error"
     message = "The service failed; please try again."
@@ -399,6 +420,11 @@ ERRORS: tuple[type[AnysrError], ...] = tuple(_with_codes(AnysrError))
 """Every error with a code of its own."""
 
 _BY_CODE = {error.code: error for error in ERRORS}
+
+
+def is_code(code: str) -> bool:
+    """Return whether an error has this code."""
+    return code in _BY_CODE
 
 
 def from_code(code: str, detail: str | None = None, /, **details: Any) -> AnysrError:

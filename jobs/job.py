@@ -183,6 +183,9 @@ class Job(JobRequest):
     overhead_ms: float
     """Time that the gateway needs from the end of a run to its answer: a run should end so long
     before the deadline."""
+    source_digest: str | None = field(default=None, compare=False)
+    """Of the picture's file (`jobs.digests`), by which the worker knows that it has the same one;
+    None before it is submitted, and in records of earlier versions."""
 
     @classmethod
     def of(
@@ -223,6 +226,9 @@ class RunFacts:
     fingerprint: str | None = None
     """That of the model that ran (`models.catalog.ModelEntry.fingerprint`); None for plain
     resampling."""
+    picture_digest: str | None = field(default=None, compare=False)
+    """Of the encoded picture (`jobs.digests`), by which the gateway knows that it has the same one;
+    None before it is delivered, and in records of earlier versions."""
 
 
 class DeliveryKind(StrEnum):
@@ -286,6 +292,11 @@ class JobView:
         if self.status is JobStatus.FAILED:
             return from_code(self.error_code or "", self.error_detail, **self.error_details)
         return JobNotFinished()
+
+    @property
+    def picture_digest(self) -> str | None:
+        """Digest of the encoded picture; None where there is none."""
+        return None if self.facts is None else self.facts.picture_digest
 
     @property
     def elapsed_ms(self) -> float:

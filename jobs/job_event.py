@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from jobs.codec import RUN_FACTS, CodecError
+from jobs.digests import digest_of
 from jobs.job import JobStatus, JobView, Outcome, RunFacts
 
 HEAD_FIELDS, RESULT_FIELDS = 3, 3
@@ -67,8 +68,9 @@ def result_event_of(event: JobEvent) -> ResultEvent | None:
         return None
     try:
         attempt, finished_ms, length, rest = event.enclosed.split(b":", RESULT_FIELDS)
-        facts, picture = rest[: int(length)], rest[int(length) :]
-        moment = float(finished_ms)
-        return ResultEvent(event.token, int(attempt), moment, RUN_FACTS.decode(facts), picture)
+        facts, picture = RUN_FACTS.decode(rest[: int(length)]), rest[int(length) :]
+        if facts.picture_digest not in (None, digest_of(picture)):
+            raise ValueError("the picture is another one")
+        return ResultEvent(event.token, int(attempt), float(finished_ms), facts, picture)
     except ValueError as error:
         raise CodecError(f"damaged result event: {error}") from error

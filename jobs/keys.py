@@ -192,6 +192,11 @@ class Keys:
         """Return the name of the list of a batch's sources (lua/shared/batches.lua)."""
         return self._name(f"batch-items:{batch_id}")
 
+    def batch_urls(self, batch_id: str) -> str:
+        """Return the name of the hash with the URLs to which pictures of a batch are put, by the
+        index of their source, until that has ended: whoever knows one can write there."""
+        return self._name(f"batch-urls:{batch_id}")
+
     @property
     def reloads(self) -> str:
         """Counter: requests that all gateways and workers read their models again."""

@@ -9,7 +9,7 @@ method may raise ConnectionError.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -94,7 +94,7 @@ class Submissions(Protocol):
         """Withdraw a job that has not ended, and return its state. Raises JobNotFound."""
 
     async def view(self, job_id: str) -> JobView:
-        """Return the state of a job. Raises JobNotFound; InternalError for a damaged record."""
+        """Return the state of a job. Raises JobNotFound; DataLoss for a damaged record."""
 
     async def wait(self, job_id: str, timeout_s: float) -> JobView:
         """Return the job once it has ended, or its state after `timeout_s`. Raises JobNotFound.
@@ -127,8 +127,8 @@ class Submissions(Protocol):
     async def result(self, view: JobView) -> bytes:
         """Return the encoded picture of a job that succeeded.
 
-        Raises ResultExpired when it has expired or was dropped, JobNotFinished, and the error that
-        the job ended with.
+        Raises ResultExpired when it has expired or was dropped, DataLoss when other bytes are there
+        than the worker delivered, JobNotFinished, and the error that the job ended with.
         """
 
     async def result_bytes(self, view: JobView) -> int:
@@ -380,7 +380,14 @@ class Batches(Protocol):
         """Yield the state now and at each change, to the end. Raises BatchNotFound."""
 
     async def items(self, batch_id: str, first: int, most: int) -> list[BatchItem]:
-        """Return `most` sources from the index `first` on; none beyond the last, or of no batch."""
+        """Return `most` sources from the index `first` on; none beyond the last, or of no batch.
+        The URLs to which their pictures are put are left out."""
+
+    async def with_urls(
+        self, batch_id: str, first: int, items: Sequence[BatchItem]
+    ) -> list[BatchItem]:
+        """Return sources, the first of which has this index, with these URLs, as far as they have
+        not ended."""
 
     async def cancel(self, batch_id: str) -> BatchView:
         """Withdraw what is left of a batch, and return its state. Raises BatchNotFound."""

@@ -18,6 +18,17 @@ class RedisMemory:
 
 
 @dataclass(frozen=True)
+class BucketFill:
+    """What the pictures in the bucket take, by the index in Redis: also those that are about to be
+    written, or deleted."""
+
+    objects: int
+    used_bytes: int
+    limit_bytes: int
+    """`ANYSR_BLOB_MB`."""
+
+
+@dataclass(frozen=True)
 class QueueHealth:
     """Health of the queue. Counts cover its whole life, over all gateways and workers."""
 
@@ -49,3 +60,5 @@ class QueueHealth:
     batch_sources: Mapping[str, int] = field(default_factory=dict)
     """Sources of batches that have ended, by their state (`jobs.batch.ItemState`)."""
     memory: tuple[RedisMemory, ...] = ()
+    bucket: BucketFill | None = None
+    """None where the pictures are in Redis."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,9 +11,11 @@ from redis.exceptions import ResponseError
 from jobs.backlog import backlog_of
 from jobs.codec import JOB, RUN_FACTS, CodecError, decode_details
 from jobs.connection import Command, SteadyRedis
-from jobs.errors import IdempotencyKeyReused, InternalError, JobNotFound
+from jobs.errors import DataLoss, IdempotencyKeyReused, JobNotFound, is_code
 from jobs.job import Claim, DeliveryKind, DeliveryView, JobStatus, JobView
 from jobs.keys import Keys
+
+log = logging.getLogger(__name__)
 
 Record = Mapping[bytes, bytes]
 """The fields of a record hash, as redis-py returns them."""
@@ -28,7 +31,7 @@ class JobRecords:
         self._keys = keys
 
     async def view(self, job_id: str) -> JobView:
-        """Return a job as it is. Raises JobNotFound; InternalError for a damaged record."""
+        """Return a job as it is. Raises JobNotFound; DataLoss for a damaged record."""
         (record,) = await self._client.together(self._reading(job_id))
         return view_in(record)
 
@@ -43,15 +46,17 @@ class JobRecords:
 
 
 def view_in(record: Record | ResponseError) -> JobView:
-    """Return the job of a record. Raises JobNotFound and InternalError."""
+    """Return the job of a record. Raises JobNotFound and DataLoss."""
     if isinstance(record, ResponseError):
-        raise InternalError(f"damaged job record: {record}")
+        log.warning("damaged job record: %s", record)
+        raise DataLoss.of("record")
     if not record:
         raise JobNotFound
     try:
         return view_of(record)
     except ValueError as error:
-        raise InternalError(f"damaged job record: {error}") from error
+        log.warning("damaged job record: %s", error)
+        raise DataLoss.of("record") from error
 
 
 def pairs(flat: list[bytes]) -> Record:
@@ -61,7 +66,7 @@ def pairs(flat: list[bytes]) -> Record:
 
 def earlier_in(answer: list[Any]) -> JobView | None:
     """Return the job in the answer of `repeated` in shared/repeats.lua; None in any other answer.
-    Raises IdempotencyKeyReused, and InternalError for a damaged record."""
+    Raises IdempotencyKeyReused, and DataLoss for a damaged record."""
     if answer[0] == b"reused":
         raise IdempotencyKeyReused
     return view_in(pairs(answer[1])) if answer[0] == b"same" else None
@@ -81,7 +86,7 @@ def view_of(record: Record) -> JobView:
             attempt=int(record.get(b"attempt", b"0")),
             token=int(record.get(b"token", b"0")),
             facts=RUN_FACTS.decode(facts) if facts is not None else None,
-            error_code=_text(record.get(b"error_code")),
+            error_code=_error_code(record.get(b"error_code")),
             error_detail=_text(record.get(b"error_detail")),
             error_details=decode_details(details) if details is not None else {},
             webhook=delivery_of(record, DeliveryKind.WEBHOOK),
@@ -131,6 +136,14 @@ def claim_of(row: list[Any], payload: bytes, *, handed_over: bool) -> Claim:
 
 def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode()
+
+
+def _error_code(value: bytes | None) -> str | None:
+    """Return the code of an error. Raises CodecError for one that there is not."""
+    code = _text(value)
+    if code is not None and not is_code(code):
+        raise CodecError(f"an error of the unknown code {code}")
+    return code
 
 
 def moment_of(value: bytes | None) -> float | None:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from redis.exceptions import OutOfMemoryError, ResponseError
 
 from jobs.batch import BatchItem, BatchView, NewBatch, record_name
-from jobs.batch_records import batch_in, element_of, item_of
+from jobs.batch_records import batch_in, element_of, item_of, urls_of, with_url
 from jobs.codec import BATCH_ORDER
-from jobs.connection import SteadyRedis
+from jobs.connection import Command, SteadyRedis
 from jobs.durability import DurableCalls
 from jobs.errors import (
     AnysrError,
+    DataLoss,
     IdempotencyKeyReused,
-    InternalError,
     NotDurableYet,
     Overloaded,
 )
@@ -28,6 +29,8 @@ from jobs.records import pairs
 from jobs.scripts import Argument, Scripts
 from jobs.terms import NO_TERMS, Terms
 from jobs.waiting import Waiting
+
+log = logging.getLogger(__name__)
 
 LEASE_MS = 15_000
 """A gateway renews it each second, so one that is silent for so long has died."""
@@ -58,6 +61,7 @@ class RedisBatches(Batches):
         arguments: tuple[Argument, ...] = (
             *(record_name(batch.id), BATCH_ORDER.encode(batch.order), batch.order.client),
             *(most, most_own, *self._keys_of(terms)),
+            *urls_of(batch.items),
             *map(element_of, batch.items),
         )
         try:
@@ -113,8 +117,24 @@ class RedisBatches(Batches):
         reading = ("LRANGE", self._keys.batch_items(batch_id), first, first + most - 1)
         (elements,) = await self._client.together(reading)
         if isinstance(elements, ResponseError):
-            raise InternalError(f"damaged sources of a batch: {elements}")
+            log.warning("damaged sources of a batch: %s", elements)
+            raise DataLoss.of("batch")
         return [item_of(element) for element in elements]
+
+    @reports_outages
+    async def with_urls(
+        self, batch_id: str, first: int, items: Sequence[BatchItem]
+    ) -> list[BatchItem]:
+        indices = [i for i, item in enumerate(items, first) if item.result is not None]
+        if not indices:
+            return list(items)
+        reading: Command = ("HMGET", self._keys.batch_urls(batch_id), *indices)
+        (found,) = await self._client.together(reading)
+        if isinstance(found, ResponseError):
+            log.warning("damaged URLs of a batch: %s", found)
+            raise DataLoss.of("batch")
+        urls = dict(zip(indices, found, strict=True))
+        return [with_url(item, urls.get(i)) for i, item in enumerate(items, first)]
 
     @reports_outages
     async def cancel(self, batch_id: str) -> BatchView:

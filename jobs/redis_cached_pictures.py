@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from importlib import resources
 from typing import Any, cast
@@ -12,6 +13,7 @@ from jobs.blob_store import BlobStore
 from jobs.cached_pictures import CacheBounds, CachedPicture, CachedPictures, Kept
 from jobs.codec import JOB, RUN_FACTS, CodecError
 from jobs.connection import SteadyRedis
+from jobs.digests import is_whole
 from jobs.durability import DurableCalls
 from jobs.errors import NotDurableYet
 from jobs.job import Job, JobView
@@ -21,6 +23,8 @@ from jobs.records import JobRecords, earlier_in
 from jobs.scripts import Argument, Scripts
 from jobs.settings import QueueSettings
 from jobs.terms import Terms, terms_in_scripts
+
+log = logging.getLogger(__name__)
 
 NO_TOKEN = 0
 """Token of a result that no worker has claimed."""
@@ -61,6 +65,13 @@ class RedisCachedPictures(CachedPictures):
 
     @reports_outages
     async def picture(self, cached: CachedPicture) -> bytes | None:
+        picture = await self._picture(cached)
+        if picture is None or await is_whole(picture, cached.facts.picture_digest):
+            return picture
+        log.warning("the cached picture %s is not the one that was kept", cached.name)
+        return None
+
+    async def _picture(self, cached: CachedPicture) -> bytes | None:
         used = ("ZADD", self._keys.cached_by_use, "XX", cached.found_ms, cached.name)
         getting = ("GET", self._keys.cached_picture(cached.name))
         _, picture = await self._client.together(used, getting)

@@ -10,6 +10,7 @@ from jobs.batch import BatchView, record_name
 from jobs.batch_records import announced_of
 from jobs.codec import CodecError
 from jobs.connection import SteadyRedis
+from jobs.errors import DataLoss
 from jobs.job import DeliveryKind, JobView
 from jobs.outages import reports_outages
 from jobs.queue import Attempt, AttemptOutcome, Deliveries, Delivery, DeliveryState
@@ -18,7 +19,7 @@ from jobs.scripts import Scripts
 
 POLL_S = 1.0
 """Longest wait: a token may be lost with the process that took it."""
-DAMAGED = Attempt(AttemptOutcome.REFUSED, "internal_error")
+DAMAGED = Attempt(AttemptOutcome.REFUSED, DataLoss.code)
 
 
 class RedisDeliveries(Deliveries):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +16,8 @@ from redis.exceptions import RedisError
 from jobs.blob_store import BlobStore
 from jobs.codec import RUN_FACTS, CodecError
 from jobs.connection import Command
-from jobs.errors import AnysrError, InternalError
+from jobs.digests import digest_aside, is_whole
+from jobs.errors import AnysrError, DataLoss
 from jobs.job import Claim, JobStatus, LeaseState, RunFacts
 from jobs.outages import OUTAGES, reports_outages
 from jobs.queue import Capabilities, Completion, Gap, Leases
@@ -22,6 +25,8 @@ from jobs.records import claim_of
 from jobs.scripts import Argument, Scripts
 from jobs.settings import QueueSettings
 from jobs.wakeup import WakeupSignal
+
+log = logging.getLogger(__name__)
 
 HANDOVER_S = 1.0
 """Longest lease of a job before the worker that waited for it has shown that it is awake: many
@@ -155,7 +160,7 @@ class RedisLeases(Leases):
 
     async def _open(self, row: list[Any], *, handed_over: bool) -> Claim | None:
         """Return the claim of a leased job, with its picture fetched unless the script sent it. A
-        job whose record or picture is damaged or lost ends here with InternalError."""
+        job whose record or picture is damaged or lost ends here with DataLoss."""
         *record, payload = row
         job_id, token = row[0].decode(), int(row[1])
         try:
@@ -164,10 +169,14 @@ class RedisLeases(Leases):
                     return None
                 # Fetching may take longer than a job that was handed over is kept.
                 payload, handed_over = await self._payload(job_id, token), False
-            return claim_of(record, payload, handed_over=handed_over)
-        except CodecError as error:
-            await self._fail(job_id, token, InternalError(str(error)))
+            claim = _claim_of(record, payload, handed_over=handed_over)
+            if not await is_whole(payload, claim.job.source_digest):
+                raise DataLoss.of("source")
+        except DataLoss as loss:
+            log.warning("job %s: %s", job_id, loss)
+            await self._fail(job_id, token, loss)
             return None
+        return claim
 
     async def _still_holds(self, job_id: str, token: int) -> bool:
         """Show that the worker is awake, and return whether the job is still its own."""
@@ -181,9 +190,9 @@ class RedisLeases(Leases):
             await self._scripts.run("release", job_id, token)
             raise
         except RedisError as error:
-            raise CodecError(f"the uploaded picture cannot be read: {error}") from error
+            raise DataLoss.of("source") from error
         if payload is None:
-            raise CodecError("the uploaded picture is no longer there")
+            raise DataLoss.of("source")
         return payload
 
     @reports_outages
@@ -229,6 +238,7 @@ class RedisLeases(Leases):
         """Deliver a result, and claim by the arguments of claim.lua where some are given."""
         job_id, token = claim.job.id, claim.token
         await self._blobs.check_result(picture)
+        facts = replace(facts, picture_digest=await digest_aside(picture))
         fields = {"facts": RUN_FACTS.encode(facts), "progress": b"1"}
         putting: Command | None = None
         if self._blobs.here is not None:
@@ -280,3 +290,11 @@ class RedisLeases(Leases):
         if delivered:
             await self._blobs.drop_payloads_apart([job_id])
         return Completion(delivered, claimed)
+
+
+def _claim_of(record: list[Any], payload: bytes, *, handed_over: bool) -> Claim:
+    """Return the claim in the answer of claim.lua. Raises DataLoss for a damaged record."""
+    try:
+        return claim_of(record, payload, handed_over=handed_over)
+    except CodecError as error:
+        raise DataLoss.of("record") from error

@@ -53,6 +53,7 @@ class RedisQueue:
         records, wakeup = JobRecords(client, keys), WakeupSignal(client, scripts, keys)
         servers = {"queue": client}
         pictures: BlobStore
+        index: BlobIndex | None = None
         if isinstance(blobs, Bucket):
             index = BlobIndex(client, keys, blobs.settings.most_bytes)
             pictures = in_bucket = S3Blobs(blobs, index, settings)
@@ -73,7 +74,9 @@ class RedisQueue:
             if blobs is not client:
                 self._clients = (client, blobs)
                 servers["pictures"] = blobs
-        self.registry = RedisRegistry(client, keys, scripts, settings.pulse_ttl_seconds, servers)
+        self.registry = RedisRegistry(
+            client, keys, scripts, settings.pulse_ttl_seconds, servers, index
+        )
         self.leases = RedisLeases(scripts, pictures, wakeup, settings)
         self.deliveries = RedisDeliveries(
             scripts, client, keys.delivery_wake, settings.result_ttl_seconds

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from jobs.batch import ItemState
+from jobs.blob_index import BlobIndex
 from jobs.codec import PROFILE, WORKER_STATE, Codec, CodecError, T
 from jobs.connection import SteadyRedis
 from jobs.errors import InternalError
@@ -35,7 +36,8 @@ MODEL_REQUEST_S = 3600
 class RedisRegistry(Registry):
     """States and profiles of workers, and a few counters.
 
-    `servers` are the Redis servers whose memory `health` reports, by what they hold.
+    `servers` are the Redis servers whose memory `health` reports, by what they hold; `index` is
+    that of the bucket of the pictures, if they are in one.
     """
 
     def __init__(
@@ -45,12 +47,14 @@ class RedisRegistry(Registry):
         scripts: Scripts,
         heartbeat_ttl_s: float,
         servers: Mapping[str, Redis],
+        index: BlobIndex | None = None,
     ) -> None:
         self._client = client
         self._keys = keys
         self._scripts = scripts
         self._ttl_ms = round(heartbeat_ttl_s * 1000)
         self._servers = servers
+        self._index = index
         self._sent: dict[str, str] = {}
         """Digest of the last profile that was sent for each worker of this process."""
         self._profiles: dict[str, WorkerProfile | None] = {}
@@ -165,6 +169,7 @@ class RedisRegistry(Registry):
                 if state.ended
             },
             memory=tuple(known for known in memory if known is not None),
+            bucket=None if self._index is None else await self._index.fill(),
         )
 
 

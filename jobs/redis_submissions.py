@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from redis.exceptions import OutOfMemoryError
@@ -14,8 +16,9 @@ from jobs.blob_store import BlobStore
 from jobs.client_limits import ClientLimits, quota_exceeded, too_many_jobs
 from jobs.codec import JOB
 from jobs.connection import Command
+from jobs.digests import digest_aside, is_whole
 from jobs.durability import DurableCalls
-from jobs.errors import AnysrError, NotDurableYet, Overloaded, ResultExpired
+from jobs.errors import AnysrError, DataLoss, NotDurableYet, Overloaded, ResultExpired
 from jobs.event_hub import EventHub, Subscription
 from jobs.job import DeliveryView, Job, JobStatus, JobView, Outcome
 from jobs.keys import Keys
@@ -33,6 +36,8 @@ from jobs.terms import (
     terms_in_scripts,
 )
 from jobs.waiting import Waiting
+
+log = logging.getLogger(__name__)
 
 ASK_FIRST_BYTES = 1 << 18
 """A picture larger than this is sent only once the queue would accept its job."""
@@ -87,6 +92,7 @@ class RedisSubmissions(Submissions):
     ) -> JobView:
         if terms.durable:
             await self.check_durable()
+        job = replace(job, source_digest=await digest_aside(payload))
         remaining_ms, limit = job.budget_ms - spent_ms, self._settings.queue_limit
         arguments = (
             *(job.id, JOB.encode(job), remaining_ms, job.cheapest_ms, job.on_miss.value, limit),
@@ -254,7 +260,10 @@ class RedisSubmissions(Submissions):
             return Outcome(await self._records.view(job_id))
         getting = here.getting_result(job_id, token)
         view, picture = await self._records.view_and(job_id, getting)
-        return Outcome(view, picture if view.token == token else None)
+        if picture is None or view.token != token:
+            return Outcome(view)
+        # An altered one is read again, and refused there.
+        return Outcome(view, picture if await is_whole(picture, view.picture_digest) else None)
 
     @reports_outages
     async def result(self, view: JobView) -> bytes:
@@ -263,6 +272,9 @@ class RedisSubmissions(Submissions):
         picture = await self._blobs.result(view.job.id, view.token)
         if picture is None:
             raise ResultExpired
+        if not await is_whole(picture, view.picture_digest):
+            log.warning("the picture of job %s is not the one that was made", view.job.id)
+            raise DataLoss.of("result")
         return picture
 
     @reports_outages

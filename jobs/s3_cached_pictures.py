@@ -39,8 +39,7 @@ class S3CachedPictures(RedisCachedPictures):
         self._bucket = bucket
         self._index = index
 
-    @reports_outages
-    async def picture(self, cached: CachedPicture) -> bytes | None:
+    async def _picture(self, cached: CachedPicture) -> bytes | None:
         await self._used(cached)
         return await self._bucket.get(self._name(cached.name), cached.bytes)
 

@@ -112,8 +112,8 @@ class Scripts:
         return await self._steps[step](keys=names, args=[*self._shared, *arguments])
 
     async def run_on_batch(self, batch_id: str, step: Step, *arguments: Argument) -> Any:
-        """Run one step on a batch, or on all of them (an empty id): their key and that of the
-        list of its sources are the last ones."""
+        """Run one step on a batch, or on all of them (an empty id): the keys of its sources' URLs,
+        of all batches and of the list of its sources are the last ones."""
         names = self._names_of_batch(batch_id)
         return await self._steps[step](keys=names, args=[*self._shared, *arguments])
 
@@ -187,7 +187,13 @@ class Scripts:
         return [*self._names, self._keys.client_counters(client), self._keys.client_jobs(client)]
 
     def _names_of_batch(self, batch_id: str) -> list[str]:
-        return [*self._names, self._keys.batches, self._keys.batch_items(batch_id)]
+        keys = self._keys
+        return [
+            *self._names,
+            keys.batch_urls(batch_id),
+            keys.batches,
+            keys.batch_items(batch_id),
+        ]
 
     async def first_start_in_ms(self) -> float | None:
         """Return in how many ms the most urgent waiting job must start, negative for an overdue

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from jobs.backlog import Backlog, ClientLoad, Group, Run
+from scheduling.mix import Mix
 
 SLOT_MS = 50.0
 """Jobs whose latest start lies in the same slot form one group, dated by the slot's beginning."""
@@ -47,9 +48,12 @@ class Load:
     """How many of the waiting groups are runs that give way."""
     own: ClientLoad | None = None
     """What of it is of the client whose job is decided on, while others are active."""
+    mix: Mix | None = None
+    """Recent pictures, which stand for the other jobs; without any, all are like the one that is
+    decided on."""
 
     @classmethod
-    def of(cls, backlog: Backlog, workers: int, free: int = 0) -> Self:
+    def of(cls, backlog: Backlog, workers: int, free: int = 0, mix: Mix | None = None) -> Self:
         """Return the load of a backlog with `workers` live workers, of which `free` do none of its
         runs. If the backlog has more runs than the others could do, their number counts instead."""
         return cls(
@@ -60,6 +64,7 @@ class Load:
             backlog.demand,
             backlog.demand_slack_ms,
             own=backlog.own,
+            mix=mix,
         )
 
     @classmethod
@@ -95,25 +100,25 @@ class RunLimits:
     longest_harmless_ms: float
     """The longest run that makes no job late which could still be in time: `longest_ms` without the
     jobs that are already too late. Never negative."""
-    stretch: float
-    """Factor by which every job, this one first, could exceed the cost of its narrowest network
-    with all still in time. Infinite when none waits.
+    work: Sequence[tuple[float, float]]
+    """(ms of narrowest networks that are due at a moment or before, free worker ms until then)."""
 
-    It is the reciprocal of the largest density (work due before a moment over the worker time until
-    then), at which the optimal schedule of the known jobs runs them all (Yao, Demers and Shenker,
-    FOCS 1995: "optimal available"). Because the gain of width falls with its cost, equal stretch
-    spends worker time best.
-    """
+    def longest_at(self, stretch: float, part: float = 1.0) -> float:
+        """Return the longest run behind which the waiting jobs, each at `stretch` times the cost of
+        its narrowest network, could be done in a part of the free worker time; infinite when none
+        waits.
+
+        Work due over time until then is the density by which the optimal schedule of the known jobs
+        runs them all (Yao, Demers and Shenker, FOCS 1995: "optimal available").
+        """
+        left = (part * free_ms - stretch * network_ms for network_ms, free_ms in self.work)
+        return min(left, default=float("inf"))
 
 
 def run_limits(
-    load: Load,
-    network_ms: float = 0.0,
-    from_ms: float = float("-inf"),
-    one_worker: bool = False,
-    part: float = 1.0,
+    load: Load, from_ms: float = float("-inf"), one_worker: bool = False, part: float = 1.0
 ) -> RunLimits:
-    """Return the limits for a run whose narrowest network takes `network_ms`.
+    """Return the limits for a run.
 
     Jobs with a latest start up to `from_ms` set no limit; their work still delays the others. With
     `one_worker`, jobs for which the other workers have time enough set no limit to `longest_ms`,
@@ -125,13 +130,15 @@ def run_limits(
     taken = workers * load.now_ms
     ends.append(float("inf"))
     following = ends.pop(0)
-    longest = harmless = stretch = float("inf")
-    cheapest, network = 0.0, network_ms
+    longest = harmless = float("inf")
+    cheapest = network = 0.0
+    work: list[tuple[float, float]] = []
     for latest_start, cheapest_ms, group_network_ms, last_ms in load.waiting:
         while following < latest_start:
             workers += 1
             taken += following
             following = ends.pop(0)
+        network += group_network_ms
         if latest_start > from_ms:
             # The first of a group must have started when its slot begins, the last when it ends.
             # Where the cost of the last is not known, it must even have ended by then.
@@ -143,18 +150,9 @@ def run_limits(
                 longest = left
             if 0 <= left < harmless:
                 harmless = left
-            if free < stretch * network:
-                stretch = free / network
-            if over < stretch * (network + group_network_ms):
-                stretch = over / (network + group_network_ms)
+            work.append((network, over))
         cheapest += cheapest_ms
-        network += group_network_ms
-    return RunLimits(longest, harmless, max(0.0, stretch))
-
-
-def sustained_stretch(load: Load) -> float:
-    """Return the stretch at which the demand would keep all workers busy; infinite without any."""
-    return load.workers / load.demand if load.demand > 0 else float("inf")
+    return RunLimits(longest, harmless, work)
 
 
 def below_part(load: Load) -> bool:

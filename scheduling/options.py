@@ -34,6 +34,10 @@ Options = tuple[Option, ...]
 """Options for one picture, cheapest first, each better than all before it."""
 
 
+UNCUT = Tiling()
+"""Of plain resampling, and of what all networks have in common."""
+
+
 def options_of(
     job: JobRequest,
     models: Mapping[str, ModelEntry],
@@ -47,10 +51,11 @@ def options_of(
     on_miss=degrade allows it. `expectation` is that of the decoded picture; without it, a quality
     above every network's mean leaves the best network, because this picture may exceed the mean.
     """
+    around_ms = costs.around_ms(work_of(job, UNCUT))
     networks = [
         option
         for entry in _eligible(job, models)
-        for option in _networks(job, entry, costs, expectation)
+        for option in _networks(job, entry, costs, around_ms, expectation)
     ]
     if not networks:
         return ()
@@ -129,7 +134,7 @@ def resampling_left(
     it."""
     if not _accepts_floor(job):
         return None
-    floor, work = _floor(job, costs, expectation), work_of(job, Tiling())
+    floor, work = _floor(job, costs, expectation), work_of(job, UNCUT)
     left_ms = costs.predict_remaining(FLOOR, work, 1.0)
     return replace(floor, expected_ms=left_ms, safe_ms=left_ms * costs.margin)
 
@@ -162,7 +167,7 @@ def _good_enough(job: JobRequest, db: float | None) -> bool:
 
 
 def _work(job: JobRequest, entry: ModelEntry, costs: CostModel) -> Work:
-    return work_of(job, costs.tilings.get(entry.name, tiling_of(entry)))
+    return work_of(job, costs.tilings.get(entry.name) or tiling_of(entry))
 
 
 def _expected_db(
@@ -174,10 +179,14 @@ def _expected_db(
 
 
 def _networks(
-    job: JobRequest, entry: ModelEntry, costs: CostModel, expectation: Expectation | None
+    job: JobRequest,
+    entry: ModelEntry,
+    costs: CostModel,
+    around_ms: float,
+    expectation: Expectation | None,
 ) -> Iterator[Option]:
+    """Yield the widths of a model; `around_ms` is the time of a run around any network."""
     work = _work(job, entry, costs)
-    around_ms = costs.around_ms(work)
     for width in (w.width for w in entry.widths if _wanted(job, w.width)):
         rung = Rung(entry.name, width)
         expected = around_ms + costs.predict_stage(stage_of(rung), work)
@@ -191,7 +200,7 @@ def scale_of(job: JobRequest) -> float:
 
 
 def _floor(job: JobRequest, costs: CostModel, expectation: Expectation | None) -> Option:
-    work = work_of(job, Tiling())
+    work = work_of(job, UNCUT)
     db = None if expectation is None else expectation.resampled_db
     expected = costs.predict(FLOOR, work)
     # No jitter here: the backlog sums this cost over many short runs, and not all are delayed.

@@ -15,24 +15,19 @@ from dataclasses import dataclass, replace
 
 from jobs.budget import smallest_budget_ms, start_slack_ms
 from jobs.job import Reason
-from scheduling.load import (
-    Load,
-    RunLimits,
-    below_part,
-    run_limits,
-    sustained_stretch,
-    wait_ms,
-)
-from scheduling.options import Option, narrowest_network
+from scheduling.load import Load, RunLimits, below_part, run_limits, wait_ms
+from scheduling.options import Option, Options, narrowest_network
 from scheduling.rungs import FLOOR
+from scheduling.worth import Worth
 
-ANTICIPATION = 1.4
-"""Factor by which a run may exceed the sustained stretch: demand comes in bursts, and worker time
-between them would be lost. Tuned with `anysr simulate`."""
-SHARE = 0.8
-"""Part of the waiting jobs' stretch that a run may take: the rest is for jobs that come meanwhile,
-which would otherwise have to be resampled. Tuned with `anysr simulate`."""
-PATIENCE = 0.2
+ANTICIPATION = 1.1
+"""Part of all workers that the incoming work may take at the price of a run: it comes in bursts,
+and worker time between them would be lost. Tuned with `anysr simulate`."""
+SHARE = 0.5
+"""Part of the free worker time that the waiting jobs and a run may take at its price: the rest is
+for jobs that come meanwhile, which would otherwise have to be resampled. Tuned with `anysr
+simulate`."""
+PATIENCE = 0.1
 """Part of the incoming work's slack that a run may take in any case: behind so short a run that
 work is still in time. Tuned with `anysr simulate`."""
 
@@ -85,15 +80,14 @@ def late_ms(
     return max(0.0, own, others)
 
 
-def bind(
-    options: tuple[Option, ...], slack_ms: float, load: Load, pinned: bool = False
-) -> Decision | None:
+def bind(options: Options, slack_ms: float, load: Load, pinned: bool = False) -> Decision | None:
     """Choose the best option that meets this deadline, leaves every waiting job feasible at its
-    cheapest cost, and takes no more than its share of the remaining worker time.
+    cheapest cost, and is worth its time.
 
-    The share is `SHARE` of the waiting jobs' stretch, and at most `ANTICIPATION` times the
-    sustained stretch, unless the incoming work can wait: see `PATIENCE`. `options` are what the
-    caller accepts, at least one. Returns None when not even the cheapest is expected in time.
+    It is worth it if all other work could be done, each picture as wide as the same price pays for:
+    the waiting jobs in `SHARE` of the free worker time, and the incoming work by `ANTICIPATION`
+    times the workers, unless it can wait: see `PATIENCE`. `options` are what the caller accepts,
+    at least one. Returns None when not even the cheapest is expected in time.
     """
     network = narrowest_network(options)
     in_time = [o for o in options if _needed_ms(o, network, options[0]) <= slack_ms]
@@ -102,24 +96,24 @@ def bind(
         in_time = [o for o in options[:1] if o.expected_ms <= slack_ms]
     if not in_time:
         return None
-    limits, sustained = _limits(load, network.expected_ms)
-    held = load.own is not None and not below_part(load)
-    share_ms = SHARE * limits.stretch * network.expected_ms
-    sustained_ms = ANTICIPATION * sustained * network.expected_ms
-    foreseen_ms = min(share_ms, max(sustained_ms, PATIENCE * load.demand_slack_ms))
+    room = _room(load)
+    worth = Worth.of(options[options.index(network) :])
+    others = load.mix or worth
+    feasible = [o for o in in_time[1:] if _delay_ms(o, network) <= room.longest_ms]
 
-    def best(most_ms: float) -> Option:
-        chosen = in_time[0]
-        for option in in_time[1:]:
-            within = (option is network and not held) or option.expected_ms <= most_ms
-            if within and option.safe_ms <= limits.longest_ms:
-                chosen = option
-        return chosen
+    def best(foreseen: bool) -> Option:
+        for option in reversed(feasible):
+            stretch = others.stretch_at(worth.gain_of(option))
+            if option is network and not room.held:
+                return option
+            if room.allows(option.expected_ms, stretch, foreseen):
+                return option
+        return in_time[0]
 
-    chosen, unforeseen = best(foreseen_ms), best(share_ms)
+    chosen = best(foreseen=True)
     held_back = None
     if chosen is not in_time[-1]:
-        held_back = Reason.BACKLOG if chosen is unforeseen else Reason.DEMAND
+        held_back = Reason.BACKLOG if chosen is best(foreseen=False) else Reason.DEMAND
     return Decision(chosen, _reason(chosen, options, pinned, held_back))
 
 
@@ -131,28 +125,63 @@ def _needed_ms(option: Option, network: Option, floor: Option) -> float:
     return option.safe_ms
 
 
-def _limits(load: Load, network_ms: float) -> tuple[RunLimits, float]:
-    """Return the limits for a run whose narrowest network takes `network_ms`, and the sustained
-    stretch.
+def _delay_ms(option: Option, network: Option) -> float:
+    """Return for how long a run keeps its worker from waiting jobs: the narrowest network by its
+    expected cost, as in the queue's sums, because of many short runs not all are delayed."""
+    return option.expected_ms if option is network else option.safe_ms
+
+
+@dataclass(frozen=True)
+class _Side:
+    """Work of some jobs, and the worker time that there is for it."""
+
+    limits: RunLimits
+    workers: float
+    demand: float
+    demand_slack_ms: float
+
+    def allows(self, run_ms: float, stretch: float, foreseen: bool) -> bool:
+        """Return whether the work could be done beside a run, each picture at `stretch` times the
+        cost of its narrowest network; `foreseen` says whether the incoming work counts."""
+        if run_ms > self.limits.longest_at(stretch, SHARE):
+            return False
+        patient = run_ms <= PATIENCE * self.demand_slack_ms
+        return not foreseen or patient or self.demand * stretch <= ANTICIPATION * self.workers
+
+
+@dataclass(frozen=True)
+class _Room:
+    """What other work leaves to a run."""
+
+    longest_ms: float
+    sides: tuple[_Side, ...]
+    """One of them has to allow the run."""
+    held: bool = False
+    """Whether the client has used more than its part, so that even the narrowest network must be
+    allowed."""
+
+    def allows(self, run_ms: float, stretch: float, foreseen: bool) -> bool:
+        """Return whether a run may take so long."""
+        return any(side.allows(run_ms, stretch, foreseen) for side in self.sides)
+
+
+def _room(load: Load) -> _Room:
+    """Return what other work leaves to a run.
 
     While several clients are active, one that has used less than its part of the workers is served
     as if it were alone, and leaves the others' jobs in time; one that has used more is held to its
     part.
     """
-    limits = run_limits(load, network_ms, one_worker=below_part(load))
-    sustained = sustained_stretch(load)
+    limits = run_limits(load, one_worker=below_part(load))
+    everyone = _Side(limits, load.workers, load.demand, load.demand_slack_ms)
     if load.own is None:
-        return limits, sustained
-    alone = replace(load, waiting=load.own.waiting, demand=load.own.demand, own=None)
+        return _Room(limits.longest_ms, (everyone,))
+    part = 1.0 if below_part(load) else load.own.part
+    own = run_limits(replace(load, waiting=load.own.waiting, own=None), part=part)
+    alone = _Side(own, part * load.workers, load.own.demand, load.demand_slack_ms)
     if below_part(load):
-        own = run_limits(alone, network_ms)
-        stretch = max(limits.stretch, own.stretch)
-        return replace(limits, stretch=stretch), max(sustained, sustained_stretch(alone))
-    part = load.own.part
-    own = run_limits(alone, network_ms, part=part)
-    longest_ms = min(limits.longest_ms, own.longest_ms)
-    own = replace(own, longest_ms=longest_ms)
-    return own, part * sustained_stretch(alone)
+        return _Room(limits.longest_ms, (everyone, alone))
+    return _Room(min(limits.longest_ms, own.longest_ms), (alone,), held=True)
 
 
 def cheapest(options: tuple[Option, ...], pinned: bool = False) -> Decision:

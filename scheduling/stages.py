@@ -36,6 +36,7 @@ def encode_stage(output_format: str) -> str:
     return f"encode:{output_format}"
 
 
+@lru_cache(1024)
 def kind_of(stage: str) -> str:
     """Return the kind of a stage: equal for all networks, and for the decoding and encoding of
     all formats."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from images.memory import MOST_SAMPLE_BYTES
 from jobs.job import JobRequest
@@ -29,6 +30,11 @@ class Work:
 
     def in_tiles(self) -> Work:
         """Return the work of a network, whose source pixels include rim and halos."""
+        return self._in_tiles
+
+    @cached_property
+    def _in_tiles(self) -> Work:
+        # Kept, because each width of a model asks for it.
         shown = self.source_pixels + self.halo_pixels
         return Work(shown, self.output_pixels, self.output_format)
 

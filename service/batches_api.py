@@ -34,7 +34,7 @@ router = APIRouter(tags=["batches"])
 
 BATCH_ID = re.compile(r"[0-9a-f]{32}")
 MOST_LISTED = 1000
-BATCH_CODES = ("batch_not_found", "not_ready", *ACCESS_CODES)
+BATCH_CODES = ("batch_not_found", "not_ready", "data_loss", *ACCESS_CODES)
 CREATE_CODES = (
     *("invalid_request", "body_too_large", "unknown_model", "model_not_trained", "unknown_width"),
     *("model_not_allowed", "webhooks_disabled", "address_refused", "overloaded", "not_ready"),

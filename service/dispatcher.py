@@ -230,8 +230,13 @@ class Dispatcher:
             self._count_failure(error, view, asked)
             raise
         if asked is not Asked.AGAIN:
-            self._metrics.job_succeeded(view.job, why_ended(finished.view), finished.elapsed_ms)
+            asyncio.get_running_loop().call_soon(self._count_success, finished)
         return finished
+
+    def _count_success(self, finished: Finished) -> None:
+        """Count a picture, once its answer is on its way."""
+        view = finished.view
+        self._metrics.job_succeeded(view.job, why_ended(view), finished.elapsed_ms)
 
     def _count_failure(self, error: BaseException, view: JobView, asked: Asked) -> None:
         if isinstance(error, CallerGone) and asked is Asked.FIRST:

@@ -48,14 +48,19 @@ class Gateway:
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-async def gateway_of(request: Request) -> Gateway:
-    """Return the gateway of the application that received a request. Asynchronous, because FastAPI
-    calls other functions on a thread, which takes longer than reading the header of a picture."""
+def gateway_of(request: Request) -> Gateway:
+    """Return the gateway of the application that received a request. The routes that upscale call
+    it themselves: to have it injected takes FastAPI as long as reading the header of a picture."""
     gateway = request.app.state.gateway
     if not isinstance(gateway, Gateway):
         raise TypeError("the application was not built by service.main.create_app")
     return gateway
 
 
-GatewayDep = Annotated[Gateway, Depends(gateway_of)]
+async def _injected(request: Request) -> Gateway:
+    """Return the same. Asynchronous, because FastAPI calls other functions on a thread."""
+    return gateway_of(request)
+
+
+GatewayDep = Annotated[Gateway, Depends(_injected)]
 """Parameter of a route that FastAPI fills with the gateway."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import sys
@@ -58,6 +59,7 @@ from service.gateway import Gateway
 from service.head_requests import HeadRequests
 from service.inference import infer_api, model_api, server_api
 from service.inference.protocol import HEADER_LENGTH
+from service.leaving import leave_at_once
 from service.lingering_close import LingeringClose
 from service.metrics import GatewayMetrics
 from service.monitoring import monitoring_server
@@ -108,6 +110,8 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         lifespan=_lifespan,
+        # Traces and metrics are ours; FastAPI would look for providers of them at each request.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         # The ids of operations, of which generators make names of functions.
         generate_unique_id_function=lambda route: route.name,
     )
@@ -263,11 +267,15 @@ def _add_middleware(app: FastAPI, gateway: Gateway, tracing: Tracing) -> None:
 
 
 def create_server(
-    settings: GatewaySettings, app: FastAPI, on_reload: Callable[[], None] = lambda: None
+    settings: GatewaySettings,
+    app: FastAPI,
+    on_reload: Callable[[], None] = lambda: None,
+    on_hurry: Callable[[], None] = leave_at_once,
 ) -> GatewayServer:
     """Return the server of an application; it closes the application's queue when it ends.
 
-    At each SIGHUP the gateway reloads its catalog and calls `on_reload`.
+    At each SIGHUP the gateway reloads its catalog and calls `on_reload`, at a second Ctrl-C
+    `on_hurry`.
     """
     config = uvicorn.Config(
         app,
@@ -283,7 +291,7 @@ def create_server(
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
     gateway: Gateway = app.state.gateway
-    return GatewayServer(config, gateway, on_reload, monitoring_server(gateway))
+    return GatewayServer(config, gateway, on_reload, monitoring_server(gateway), on_hurry)
 
 
 async def check_durable(url: str, settings: QueueSettings) -> None:
@@ -304,8 +312,10 @@ def run(
     settings: GatewaySettings | None = None,
     queue_settings: QueueSettings | None = None,
     on_reload: Callable[[], None] = lambda: None,
+    on_hurry: Callable[[], None] = leave_at_once,
 ) -> None:
-    """Serve until SIGINT or SIGTERM, with a private Redis if the settings name none.
+    """Serve until SIGINT or SIGTERM, with a private Redis if the settings name none. A second
+    SIGINT calls `on_hurry`.
 
     Raises SettingsError (also for a bucket that is missing or denies), CatalogError,
     RedisUnavailableError and TracingMissing, whose messages say what to do.
@@ -324,7 +334,8 @@ def run(
             asyncio.run(check_durable(url, queue_settings))
         queue = RedisQueue.connect(url, queue_settings)
         app = create_app(settings, queue, catalogs, tracing)
-        create_server(settings, app, on_reload).run()
+        gc.freeze()  # what lives now lives on: a full collection would visit it during a request
+        create_server(settings, app, on_reload, on_hurry).run()
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from jobs.errors import (
     BucketDenied,
+    DataLoss,
     DeadlineExceeded,
     InternalError,
     RemoteRefused,
@@ -45,12 +46,16 @@ SLACK_BUCKETS = (
     *(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
 )
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-OUR_FAILURES = frozenset({DeadlineExceeded.code, InternalError.code, WorkerLost.code, "unknown"})
+OUR_FAILURES = frozenset(
+    {DataLoss.code, DeadlineExceeded.code, InternalError.code, WorkerLost.code, "unknown"}
+)
 """Error codes of admitted jobs that failed through the service's fault: missed budgets."""
 BUCKET_FAULTS = frozenset(
     {BucketDenied.code, RemoteRefused.code, RemoteTooSlow.code, RemoteUnreachable.code}
 )
 """Error codes of fetches from a bucket that its operator has to mend, and no caller."""
+BUCKET_LABELS, PICTURES = ("holds",), "pictures"
+"""Label of the bucket's gauges, without which they could not be absent, and its only value."""
 READ, WRITE = "read", "write"
 """Operations on a bucket."""
 MOST_CLIENTS = 100
@@ -383,6 +388,15 @@ class GatewayMetrics:
             "Memory that a Redis may use: its maxmemory, else all memory of its machine.",
             "holds",
         )
+        self._bucket_objects = gauge(
+            "anysr_bucket_objects", "Pictures in the bucket of ANYSR_BLOB_URL.", *BUCKET_LABELS
+        )
+        self._bucket_used = gauge(
+            "anysr_bucket_used_bytes", "Bytes of these pictures.", *BUCKET_LABELS
+        )
+        self._bucket_limit = gauge(
+            "anysr_bucket_limit_bytes", "Bytes that they may have: ANYSR_BLOB_MB.", *BUCKET_LABELS
+        )
         self._workers = gauge("anysr_workers_live", "Live workers, warm or not.")
         self._ready = gauge("anysr_workers_ready", "Warm workers.")
         self._age = gauge(
@@ -502,6 +516,7 @@ class GatewayMetrics:
         self._results.set(snapshot.health.results_waiting if snapshot.health else math.nan)
         self._batches.set(snapshot.health.batches_open if snapshot.health else math.nan)
         self._show_memory(snapshot.health)
+        self._show_bucket(snapshot.health)
         for name, (_, figure) in MACHINE_GAUGES.items():
             self._spread(self._machines[name], spread(map(figure, snapshot.workers)))
 
@@ -511,6 +526,15 @@ class GatewayMetrics:
         for memory in health.memory if health else ():
             self._memory_used.labels(memory.holds).set(memory.used_bytes)
             self._memory_limit.labels(memory.holds).set(memory.limit_bytes)
+
+    def _show_bucket(self, health: QueueHealth | None) -> None:
+        """Set the gauges of the bucket, which are absent where there is none, or none is known."""
+        for gauge in (self._bucket_objects, self._bucket_used, self._bucket_limit):
+            gauge.clear()
+        if health is not None and health.bucket is not None:
+            self._bucket_objects.labels(PICTURES).set(health.bucket.objects)
+            self._bucket_used.labels(PICTURES).set(health.bucket.used_bytes)
+            self._bucket_limit.labels(PICTURES).set(health.bucket.limit_bytes)
 
     def _spread(self, gauge: Gauge, seen: Spread | None) -> None:
         gauge.clear()  # a figure that no worker reports is absent, not stale

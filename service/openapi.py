@@ -57,7 +57,7 @@ IDEMPOTENCY_KEY: Json = {
 
 ACCESS_CODES = ("unauthorized", "rate_limited")
 """Of every route that needs a key, where the gateway has any."""
-JOB_CODES = ("job_not_found", "not_ready", *ACCESS_CODES)
+JOB_CODES = ("job_not_found", "not_ready", "data_loss", *ACCESS_CODES)
 SOURCE_SCHEMA: Json = {
     "type": "string",
     "minLength": 1,
@@ -92,7 +92,7 @@ ESTIMATE_CODES = (
 )
 RUN_CODES = (
     *("corrupt_image", "decoding_too_long", "image_too_large", "unknown_model"),
-    *("unknown_width", "job_cancelled", "worker_lost"),
+    *("unknown_width", "job_cancelled", "worker_lost", "data_loss"),
     *("quality_infeasible", "internal_error", "deadline_exceeded"),
 )
 

@@ -83,6 +83,7 @@ STATUS: Mapping[str, int] = {
     "share_exceeded": 429,
     "internal_error": 500,
     "worker_lost": 500,
+    "data_loss": 500,
     "not_durable": 501,
     "not_ready": 503,
     "not_durable_yet": 503,

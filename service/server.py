@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import Callable
 from contextlib import nullcontext
+from types import FrameType
 
 import uvicorn
 
 from jobs.reload_requests import on_hangup
 from service.gateway import Gateway
+from service.leaving import leave_at_once
 from service.listening import listen_fairly
 from service.monitoring import MonitoringServer
 
@@ -17,8 +20,8 @@ from service.monitoring import MonitoringServer
 class GatewayServer(uvicorn.Server):
     """Ends open event streams first when it stops, so that it waits only for requests in progress.
 
-    `on_reload` is called at each SIGHUP, for other processes of this service. The server of
-    `monitoring` runs as long as this one.
+    `on_reload` is called at each SIGHUP, for other processes of this service; `on_hurry` at a
+    second Ctrl-C, during the end in order. The server of `monitoring` runs as long as this one.
     """
 
     def __init__(
@@ -27,11 +30,19 @@ class GatewayServer(uvicorn.Server):
         gateway: Gateway,
         on_reload: Callable[[], None],
         monitoring: MonitoringServer | None = None,
+        on_hurry: Callable[[], None] = leave_at_once,
     ) -> None:
         super().__init__(config)
         self._gateway = gateway
         self._on_reload = on_reload
         self._monitoring = monitoring
+        self._on_hurry = on_hurry
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop in order; at a second Ctrl-C at once."""
+        if self.should_exit and sig == signal.SIGINT:
+            self._on_hurry()
+        super().handle_exit(sig, frame)
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until a signal stops it, then close the queue's connections; reload the models at

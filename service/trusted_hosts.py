@@ -7,6 +7,7 @@ read answers as if they were its own; its requests still carry its name.
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from http import HTTPStatus
 
 from starlette.datastructures import URL, Headers, MutableHeaders
@@ -17,6 +18,10 @@ from service.settings import GatewaySettings
 
 LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost"})
 ANY = "*"
+LONGEST_ADDRESS = 45
+"""Characters of an IPv6 address that ends with an IPv4 address."""
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def trusted_hosts_of(settings: GatewaySettings) -> tuple[str, ...]:
@@ -93,7 +98,13 @@ def host_of(header: str) -> str:
     return header.partition(":")[0].removesuffix(".")
 
 
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _address(host: str) -> Address | None:
+    # A longer name is no address but one with a zone, and is not worth its place in the cache.
+    return _read_address(host) if len(host) <= LONGEST_ADDRESS else _read_address.__wrapped__(host)
+
+
+@lru_cache(256)
+def _read_address(host: str) -> Address | None:
     try:
         return ipaddress.ip_address(host)
     except ValueError:

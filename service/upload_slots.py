@@ -6,6 +6,7 @@ import ipaddress
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 from starlette.requests import Request
 
@@ -44,7 +45,11 @@ class UploadSlots:
 def client_of(request: Request) -> str:
     """Return the network that a request comes from: an IPv4 address, or the first 64 bits of an
     IPv6 address. Callers without an address, such as those on a unix socket, count as one."""
-    host = request.client.host if request.client else ""
+    return _network_of(request.client.host if request.client else "")
+
+
+@lru_cache(1024)
+def _network_of(host: str) -> str:
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

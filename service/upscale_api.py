@@ -10,7 +10,7 @@ from starlette.responses import Response
 from service.default_budgets import upscale_default
 from service.dispatcher import Finished
 from service.finished_picture import finished_picture, picture_sent, settle
-from service.gateway import Gateway, GatewayDep
+from service.gateway import Gateway, gateway_of
 from service.idempotency import REPLAYED_HEADERS, Asked
 from service.negotiation import VARY, format_of_answer
 from service.openapi import (
@@ -41,10 +41,10 @@ router = APIRouter(tags=["upscale"])
     },
     openapi_extra=upscale_request(),
 )
-async def upscale(request: Request, gateway: GatewayDep) -> Response:
+async def upscale(request: Request) -> Response:
     """Send a picture with a target size and a latency budget; the answer is the best picture that
     fits the budget. A caller that disconnects cancels its job, except with an Idempotency-Key."""
-    _, response = await upscaled(request, gateway)
+    _, response = await upscaled(request, gateway_of(request))
     return response
 
 

@@ -20,7 +20,9 @@ from rich.progress import track
 
 from scheduling.options import Options
 from scheduling.simulation.autoscaling import Autoscaler, Signal
-from scheduling.simulation.simulator import SimulatedWorkers, SimulationResult, simulate
+from scheduling.simulation.machine import SimulatedWorkers
+from scheduling.simulation.result import SimulationResult
+from scheduling.simulation.simulator import simulate
 from scheduling.simulation.strategies import Ours
 from scheduling.simulation.workload import Workload, day, draw, on_off
 from studies.arguments import parser_of

@@ -21,7 +21,9 @@ from rich.progress import track
 from rich.table import Table
 
 from scheduling.rungs import Rung
-from scheduling.simulation.simulator import SimulatedWorkers, SimulationResult, simulate
+from scheduling.simulation.machine import SimulatedWorkers
+from scheduling.simulation.result import SimulationResult
+from scheduling.simulation.simulator import simulate
 from scheduling.simulation.strategies import Ours
 from scheduling.simulation.workload import ARRIVALS, Workload, beside, draw
 from studies.arguments import parser_of

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.nemesis.checker import Broken
-from benchmarks.nemesis.faults import Kind
+from benchmarks.nemesis.faults import AIMED, Kind
 from benchmarks.nemesis.summary import UNDISTURBED
 from studies.arguments import parser_of
 from studies.bound_mutants import ROOT
@@ -36,7 +36,8 @@ def table(runs: Sequence[Run]) -> str:
         lines.append(_row(kind, [run["faults"].get(kind, 0) for run in runs]))
         if any(run["in_hand"].get(kind) for run in runs):
             in_hand = [run["in_hand"].get(kind, 0) for run in runs]
-            lines.append(_row("with a job in hand", in_hand))
+            label = "came as it says" if kind in AIMED else "with a job in hand"
+            lines.append(_row(label, in_hand))
     lines += [_row("accepted jobs", [run["jobs"] for run in runs])]
     for end in sorted({end for run in runs for end in run["ends"]}):
         lines.append(_row(f"ended as `{end}`", [run["ends"].get(end, 0) for run in runs]))

@@ -1,9 +1,10 @@
 """Whether a minute of faults notices a queue that breaks one of its promises, every time.
 
 Each mutant of `queue_mutants.toml` changes the source in a copy of the checkout, which
-`anysr bench nemesis` is then run from, with its usual faults, by one seed after the other. Each run
-ends when it sees a promise broken, and must do so within its minute. The code without a change must
-keep all. The status is 1 otherwise. Runs that a file of results has are not made again.
+`anysr bench nemesis` is then run from, with aimed faults alone, twice as many as usual, by one seed
+after the other. Each run ends when it sees a promise broken, and must do so within its minute. The
+code without a change must keep all. The status is 1 otherwise. Runs that a file of results has are
+not made again.
 
 Figures: docs/reliability.md
 Run: python -m studies.queue_mutants --only lease --results results.jsonl
@@ -25,6 +26,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.nemesis.faults import AIMED
 from studies.arguments import parser_of
 from studies.bound_mutants import ROOT, Change, changed, copy_checkout
 from studies.written_tables import write_table
@@ -33,7 +35,7 @@ TABLE = Path(__file__).with_suffix(".toml")
 DOCUMENT = ROOT / "docs" / "reliability.md"
 MARK = "queue mutants"
 SEEDS = 10
-OPTIONS = ("--minutes=1", "--until-broken")
+OPTIONS = ("--minutes=1", "--until-broken", "--times=2", *(f"--only={kind}" for kind in AIMED))
 LONGEST_S = 240.0
 """Of one run, with its start and the checks at its end."""
 
@@ -123,7 +125,7 @@ def _row(name: str, runs: Sequence[Result]) -> str:
         figures = seconds[0], statistics.median(seconds), seconds[-1]
         times = tuple(f"{figure:.0f}" for figure in figures)  # type: ignore[assignment]
     kinds = Counter(run.first.split(": ", 2)[1] for run in runs if run.first)
-    seen = ", ".join(f"{kind} ({times})" for kind, times in kinds.most_common())
+    seen = ", ".join(f"{kind} ({count})" for kind, count in kinds.most_common())
     noticed = f"{len(seconds)} of {len(runs)}"
     return f"| {' | '.join((name, noticed, *times, seen))} |"
 

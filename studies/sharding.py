@@ -18,7 +18,8 @@ from rich.progress import track
 
 from scheduling.options import Options
 from scheduling.rungs import Rung
-from scheduling.simulation.simulator import SimulatedWorkers, simulate
+from scheduling.simulation.machine import SimulatedWorkers
+from scheduling.simulation.simulator import simulate
 from scheduling.simulation.strategies import Ours
 from scheduling.simulation.workload import Workload, draw, gamma
 from studies.arguments import parser_of

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from jobs.heartbeat import BackendState
 from jobs.job import LADDER, RunFacts, requirement_of
@@ -32,7 +33,7 @@ class LoadedModels:
     def __post_init__(self) -> None:
         self.costs.loading = loading_times(self.models)
 
-    @property
+    @cached_property
     def capabilities(self) -> tuple[str, ...]:
         """The requirements of jobs that can be run, in the form of `Job.requirement`."""
         entries = [served.entry for served in self.models.values()]
@@ -42,7 +43,7 @@ class LoadedModels:
         )
         return (*ladder, *(requirement_of(entry.name) for entry in entries), *widths)
 
-    @property
+    @cached_property
     def beside_capabilities(self) -> tuple[str, ...]:
         """The same for jobs that run beside another one (`workers.memory.can_run_concurrently`)."""
         models = {

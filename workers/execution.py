@@ -99,9 +99,10 @@ def execute(
         def choose_engine(picture: Picture) -> Engine | None:
             bound.refine(picture)
             on_bound(bound)
-            return fitting_engine()
+            return fitting if bound.engine is planned else fitting_engine()
 
-        fitting_engine()  # refuses a large picture before it is decoded
+        planned = bound.engine
+        fitting = fitting_engine()  # refuses a large picture before it is decoded
 
         try:
             result = run_pipeline(

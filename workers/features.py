@@ -1,125 +1,13 @@
-"""Features of a picture that predict the quality of enlarging it: `models.expectation.Features`.
-
-They are computed on square windows spread over the picture, so a large picture takes no longer
-than one of 65,000 pixels, about a millisecond. A window's discrete cosine transform gives its
-energy by spatial frequency; its decay indicates how much detail lies beyond the resolution.
-"""
+"""Features of a decoded picture, by which its quality is predicted (`images.features`)."""
 
 from __future__ import annotations
 
-import math
-from functools import lru_cache
-from itertools import pairwise
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-
-from images.picture import FloatArray, Picture, Samples
-from models.expectation import BANDS, Features
-
-SIDE = 32
-"""Side of a window in pixels."""
-MAX_WINDOWS = 64
-BLOCK = 8
-"""Side of a JPEG block in pixels."""
-
-BAND_EDGES = (1, 2, 4, 8, 12, 16, 20, 24, 28, 32)
-"""Bounds on the larger of a coefficient's two indices; the mean, at 0, is in no band."""
-
-LUMA = np.array((65.738, 129.057, 25.064), np.float32) / 256
-"""ITU-R BT.601 weights, from levels of 8 bits to 219 steps, as in PSNR-Y."""
-
-SQUARE_FLOOR = 0.003
-"""Added to mean squares before the logarithm; below the error of rounding to 8 bits."""
-STEP_FLOOR = 0.05
-DETAIL_FLOOR = 0.01
-
-Corners = NDArray[np.intp]
+from images.features import measured
+from images.picture import Picture
+from models.expectation import Features
 
 
 def features_of(picture: Picture) -> Features:
-    """Return the features of a picture of any size, depth and kind. Transparent pixels count as
-    black."""
-    samples = _at_least(picture.pixels.samples, SIDE)
-    corners = _corners(*samples.shape[:2])
-    luma = _luma(np.stack([samples[y : y + SIDE, x : x + SIDE] for y, x in corners]))
-    return Features(_bands(luma), _blockiness(luma, corners[:, 1]), _sparsity(luma))
-
-
-def _at_least(samples: Samples, side: int) -> Samples:
-    """Return samples with sides of at least `side` pixels; small pictures are mirrored."""
-    missing = [(0, max(0, side - size)) for size in samples.shape[:2]]
-    return np.pad(samples, (*missing, (0, 0)), mode="symmetric") if np.any(missing) else samples
-
-
-@lru_cache(256)
-def _corners(height: int, width: int) -> Corners:
-    """Return the upper left corners [n, 2] of windows that cover a picture, or that are evenly
-    spread over a large one. Not to be changed: the next picture of this size gets the same ones."""
-    rows, columns = -(-height // SIDE), -(-width // SIDE)
-    if rows * columns > MAX_WINDOWS:
-        shrink = math.sqrt(MAX_WINDOWS / (rows * columns))
-        rows = min(max(1, int(rows * shrink)), MAX_WINDOWS)
-        columns = min(columns, MAX_WINDOWS // rows)
-    down, across = _spread(height, rows), _spread(width, columns)
-    return np.stack(np.meshgrid(down, across, indexing="ij"), axis=-1).reshape(-1, 2)
-
-
-def _spread(size: int, count: int) -> Corners:
-    if count == 1:
-        return np.array([(size - SIDE) // 2])
-    return np.linspace(0, size - SIDE, count).astype(np.intp)
-
-
-def _luma(windows: NDArray[np.unsignedinteger[Any]]) -> FloatArray:
-    """Return the luma [n, SIDE, SIDE] of samples [n, SIDE, SIDE, C] of 8 or 16 bits."""
-    channels = windows.shape[-1]
-    levels = windows.astype(np.float32)
-    largest = np.float32(np.iinfo(windows.dtype).max)
-    weights = LUMA if channels >= 3 else LUMA.sum(keepdims=True)
-    luma: FloatArray = levels[..., : len(weights)] @ (weights * (255 / largest))
-    return luma * (levels[..., -1] / largest) if channels in (2, 4) else luma
-
-
-def _bands(luma: FloatArray) -> tuple[float, ...]:
-    cosines, bands = _transform(), _band_masks()
-    coefficients = cosines @ (luma.reshape(-1, SIDE) @ cosines.T).reshape(luma.shape)
-    squares = np.square(coefficients).mean(axis=0, dtype=np.float64)
-    energies = bands @ squares.ravel() / SIDE**2
-    return tuple(np.log10(energies + SQUARE_FLOOR).tolist())
-
-
-@lru_cache(1)
-def _transform() -> FloatArray:
-    """Return the orthonormal discrete cosine transform, [SIDE, SIDE]."""
-    index = np.arange(SIDE)
-    cosines = np.cos(np.pi * (index + 0.5) * index[:, None] / SIDE) * math.sqrt(2 / SIDE)
-    cosines[0] /= math.sqrt(2)
-    return cosines.astype(np.float32)
-
-
-@lru_cache(1)
-def _band_masks() -> NDArray[np.float64]:
-    """Return the masks of the bands, [BANDS, SIDE * SIDE]."""
-    index = np.maximum.outer(np.arange(SIDE), np.arange(SIDE)).ravel()
-    edges = pairwise(BAND_EDGES)
-    masks = np.array([(index >= low) & (index < high) for low, high in edges], np.float64)
-    assert len(masks) == BANDS
-    return masks
-
-
-def _blockiness(luma: FloatArray, left: Corners) -> float:
-    steps = np.abs(np.diff(luma, axis=2)).mean(axis=1)
-    meets = (left[:, None] + np.arange(1, SIDE)) % BLOCK == 0
-    between = float(steps[meets].mean()) + STEP_FLOOR
-    return math.log(between / (float(steps[~meets].mean()) + STEP_FLOOR))
-
-
-def _sparsity(luma: FloatArray) -> float:
-    inner = luma[:, 1:-1, 1:-1]
-    details = 4 * inner - luma[:, :-2, 1:-1] - luma[:, 2:, 1:-1]
-    details -= luma[:, 1:-1, :-2] + luma[:, 1:-1, 2:]
-    magnitude = float(np.abs(details).mean())
-    square = float(np.square(details).mean())
-    return math.log10((magnitude**2 + DETAIL_FLOOR) / (square + DETAIL_FLOOR))
+    """Return the features of a picture of any size, depth and kind: those that were measured where
+    it was decoded, if they were."""
+    return Features(*(picture.pixels.features or measured(picture.pixels.samples)))

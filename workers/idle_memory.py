@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import math
+import time
 from collections.abc import Callable
 
 from workers.allocator import trim
 from workers.calibration import BetweenJobs
 from workers.current_models import CurrentModels
+from workers.garbage import collect
 from workers.loaded_model import ModelsByName
 from workers.mapped_files import unmap_unchanged_pages
 from workers.runtimes.base import Releasing, Unloading
@@ -41,15 +44,15 @@ def unload(networks: list[Unloading]) -> None:
     """Take networks out of memory. Not to be called during a run."""
     for network in networks:
         network.unload()
-    gc.collect()
+    collect()
     trim()
     unmap_unchanged_pages()
 
 
 class IdleMemory:
-    """Releases memory once in every idle period of a worker, and unloads its networks once it has
-    been idle for `unload_s`. `between_jobs` runs a call between two jobs; `idle_s` returns how long
-    the worker has been idle."""
+    """Releases memory once in every idle period of a worker, and again after measurements in it;
+    unloads its networks once it has been idle for `unload_s`. `between_jobs` runs a call between
+    two jobs; `idle_s` returns how long the worker has been idle; `clock` counts seconds."""
 
     def __init__(
         self,
@@ -57,11 +60,22 @@ class IdleMemory:
         between_jobs: BetweenJobs,
         idle_s: Callable[[], float],
         unload_s: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._current = current
         self._between_jobs = between_jobs
         self._idle_s = idle_s
         self._unload_s = unload_s
+        self._clock = clock
+        self._measured = -math.inf
+
+    def measuring(self, call: Callable[[], float]) -> float:
+        """Run a measurement between two jobs: the memory that it leaves is released after a while
+        as that of a job is, and not between two measurements, which would then take longer."""
+        try:
+            return self._between_jobs(call)
+        finally:
+            self._measured = self._clock()
 
     async def run(self) -> None:
         """Poll every second, until cancelled."""
@@ -69,9 +83,10 @@ class IdleMemory:
         while True:
             await asyncio.sleep(POLL_S)
             idle_s = self._idle_s()
-            if idle_s >= IDLE_S and not released:
+            rested = min(idle_s, self._clock() - self._measured) >= IDLE_S
+            if rested and not released:
                 await self._run_between_jobs(lambda: release_memory(self._current.loaded.models))
-            released = idle_s >= IDLE_S
+            released = rested
             if idle_s >= self._unload_s:
                 await self._unload()
             else:

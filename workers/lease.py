@@ -59,19 +59,28 @@ async def held(
     worker as busy, and gives the job to no other one.
     """
     lease, done = Lease(leases, claim, progress), asyncio.Event()
-    task = asyncio.create_task(_renew(lease, done, every_s, at_once=claim.handed_over))
+    task: asyncio.Task[None] | None = None
+
+    def begin() -> None:
+        nonlocal task
+        task = asyncio.create_task(_renew(lease, done, every_s))
+
+    # A task that begins at once would hold up the run, and most runs end before the first renewal.
+    first_s = 0.0 if claim.handed_over else every_s
+    timer = asyncio.get_running_loop().call_later(first_s, begin)
     try:
         yield lease
     finally:
         progress.stop()
+        timer.cancel()
         # Ended by an event: cancelling a call to Redis would close its connection.
         done.set()
-        await task
+        if task is not None:
+            await task
         await lease.report_stopped()
 
 
-async def _renew(lease: Lease, done: asyncio.Event, every_s: float, *, at_once: bool) -> None:
-    pause_s = 0.0 if at_once else every_s
-    while not await wait_for_event(done, pause_s):
+async def _renew(lease: Lease, done: asyncio.Event, every_s: float) -> None:
+    while not done.is_set():
         await lease.renew()
-        pause_s = every_s
+        await wait_for_event(done, every_s)

@@ -28,6 +28,7 @@ from workers.background import background_task, wait_for_event
 from workers.cache_files import cache_folder
 from workers.current_models import CurrentModels
 from workers.decoders import decoders_of
+from workers.garbage import settle
 from workers.gpu import find_gpu
 from workers.heartbeat import Heartbeat
 from workers.idle_memory import IdleMemory
@@ -112,6 +113,7 @@ async def _serve(
             heartbeat.beating(),
         ):
             current = CurrentModels(await asyncio.to_thread(loader.load_all))
+            settle()
             allocator.trim()
             heartbeat.warm(current.loaded)
             log.info("%s is ready: %s", heartbeat.worker_id, ", ".join(current.loaded.models))
@@ -125,11 +127,11 @@ async def _serve(
                 decoders=decoders,
             )
             worker = Worker(parts)
-            reloader = Reloader(requests, loader, current, heartbeat, worker.between_jobs)
-            remeasurer = Remeasurer(loader, current, worker.between_jobs, lambda: worker.idle_s)
             memory = IdleMemory(
                 current, worker.between_jobs, lambda: worker.idle_s, settings.unload_seconds
             )
+            reloader = Reloader(requests, loader, current, heartbeat, memory.measuring)
+            remeasurer = Remeasurer(loader, current, memory.measuring, lambda: worker.idle_s)
             async with contextlib.AsyncExitStack() as stack:
                 for work in (watchdog.run(), reloader.run(), remeasurer.run(), memory.run()):
                     await stack.enter_async_context(background_task(work))

@@ -75,6 +75,12 @@ class WorkerPool:
                 process.kill()
                 process.wait()
 
+    def kill(self) -> None:
+        """Kill each process, and start none again. May be called from a handler of a signal."""
+        self._stopping.set()
+        for process in list(self._running.values()):  # the handler's thread may have the lock
+            process.kill()
+
     def reload(self) -> None:
         """Make each process reload its models."""
         for pid in self.pids:

@@ -12,6 +12,7 @@ from jobs.reload_requests import ReloadRequests
 from models.catalog import CATALOG_FILE, one_line_reason
 from workers.calibration import BetweenJobs
 from workers.current_models import CurrentModels, LoadedModels
+from workers.garbage import collect
 from workers.heartbeat import Heartbeat
 from workers.model_loader import ModelLoader
 
@@ -46,6 +47,7 @@ class Reloader:
             while True:
                 number = await self._requests.next()
                 self._current.loaded = await self._reloaded()
+                collect()  # also what is left of the former models
                 self._heartbeat.warm(self._current.loaded, number)
         finally:
             self._ending.set()

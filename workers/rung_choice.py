@@ -39,7 +39,8 @@ def choose_rung(
     expectation: Expectation | None = None,
 ) -> RungChoice:
     """Choose how to run a job with `slack_ms` left until its deadline, beside the `load`.
-    `expectation` as for `options_of`.
+    `expectation` as for `options_of`. The first time, without one, the job is counted in the load's
+    mix.
 
     Raises UnknownModel, UnknownWidth and, for on_miss=reject, DeadlineExceeded.
     """
@@ -48,6 +49,8 @@ def choose_rung(
     options = options_of(job, entries, costs, expectation)
     if not options:
         raise _nothing_fits(job, models)
+    if expectation is None and load.mix is not None:
+        load.mix.add(options)
     pinned = job.pinned_width is not None
     decision = bind(options, slack_ms, load, pinned)
     if decision is None:

@@ -23,6 +23,7 @@ from jobs.job import Claim, LeaseState, RunFacts
 from jobs.outages import claim_pause_s, deliver
 from jobs.queue import Leases
 from scheduling.load import Load
+from scheduling.mix import Mix
 from telemetry.logs import log_context
 from telemetry.spans import Tracing
 from telemetry.trace_context import trace_id_of
@@ -32,6 +33,7 @@ from workers.cost_updates import update_by_overrun, update_cost_model
 from workers.current_models import CurrentModels
 from workers.decoders import Decoders
 from workers.execution import Execution, OnBound, begin_decoding, execute
+from workers.handover import run_on
 from workers.heartbeat import Heartbeat
 from workers.lease import Lease, held
 from workers.memory import bytes_left, concurrent_job_bytes
@@ -83,6 +85,7 @@ class Worker:
         # The second runs jobs that preempt the one on the first, which waits meanwhile, or is busy
         # with decoding or encoding; the third those that preempt the second.
         self._threads = [ThreadPoolExecutor(1, f"run-{depth}") for depth in range(MOST_RUNS)]
+        self._mix = Mix()
         self._idle_since: float | None = time.perf_counter()
         """When the last job ended; None while one is running."""
         self._unrun: Claim | None = None
@@ -212,15 +215,16 @@ class Worker:
         """Execute a job on a thread. Raises _Dropped when its lease is no longer held."""
         claim, progress, parts = run.claim, preemptible.progress, self._parts
         thread = self._threads[0 if run.suspended is None else run.suspended.depth]
+        goes_on = run.suspended is not None and run.suspended.goes_on
+        decode_within = parts.decoders.beside if goes_on else parts.decoders.first
+        decode = decode_within(claim.run_slack_ms / 1e3)
+        begin_decoding(decode, claim.job, claim.payload, parts.limits)
         backlog, available_bytes = claim.backlog, parts.available_memory()
         if run.suspended is not None:
             backlog = run.suspended.waiting_in(backlog)
             available_bytes = self._bytes_during(run.suspended, available_bytes)
-        goes_on = run.suspended is not None and run.suspended.goes_on
-        decode_within = parts.decoders.beside if goes_on else parts.decoders.first
         # The queue lists the runs of others only: this worker is free for the job.
-        load = Load.of(backlog, parts.heartbeat.live_workers, free=1)
-        decode = decode_within(claim.run_slack_ms / 1e3)
+        load = Load.of(backlog, parts.heartbeat.live_workers, free=1, mix=self._mix)
         work = partial(
             execute,
             *(
@@ -242,8 +246,7 @@ class Worker:
                 async with preemptible.watched(lease):
                     # In this context, so that log lines of the thread name the job as well.
                     call = partial(contextvars.copy_context().run, work, on_bound=on_bound)
-                    begin_decoding(decode, claim.job, claim.payload, parts.limits)
-                    execution = await asyncio.get_running_loop().run_in_executor(thread, call)
+                    execution = await run_on(thread, call)
         except Stopped as stop:
             raise _Dropped(lease.state) from stop
         finally:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import redis
@@ -19,8 +20,6 @@ from jobs.server_process import RedisUnavailableError
 
 START_TIMEOUT_S = 30.0
 FAULTS = ("error", "Error", "Bad file format", "Unknown command", "Invalid")
-DOWN_AFTER_MS = 1000
-"""Silence after which a sentinel takes a server to be down."""
 FAILOVER_TIMEOUT_MS = 5000
 APPENDING: Mapping[str, str] = {
     "appendonly": "yes",
@@ -112,6 +111,10 @@ class TrialServer:
         faults = (line for line in lines if any(word in line for word in FAULTS))
         return next(faults, lines[-1] if lines else "")
 
+    def said(self, text: str) -> int:
+        """Return in how many lines since its last start the process said this."""
+        return sum(text in line for line in self._log.read_text(errors="replace").splitlines())
+
     def signal(self, number: signal.Signals) -> None:
         """Send the process a signal."""
         assert self._process is not None
@@ -125,18 +128,29 @@ class TrialServer:
             self._process = None
 
 
+@dataclass(frozen=True)
+class Watch:
+    """How sentinels watch a primary."""
+
+    sentinels: int = 3
+    quorum: int = 2
+    """Sentinels that must take it to be down."""
+    down_after_ms: int = 1000
+    """Silence after which one does."""
+
+
 class TrialSentinel(TrialServer):
     """A sentinel that watches a primary."""
 
-    def __init__(self, executable: str, folder: Path, service: str, primary: int, quorum: int):
+    def __init__(self, executable: str, folder: Path, service: str, primary: int, watch: Watch):
         """`primary` is a port."""
         super().__init__(executable, folder, {})
         folder.mkdir()
         self._file = folder / "sentinel.conf"  # which the sentinel rewrites
         self._file.write_text(
             f"port {self.port}\nbind 127.0.0.1\n"
-            f"sentinel monitor {service} 127.0.0.1 {primary} {quorum}\n"
-            f"sentinel down-after-milliseconds {service} {DOWN_AFTER_MS}\n"
+            f"sentinel monitor {service} 127.0.0.1 {primary} {watch.quorum}\n"
+            f"sentinel down-after-milliseconds {service} {watch.down_after_ms}\n"
             f"sentinel failover-timeout {service} {FAILOVER_TIMEOUT_MS}\n"
         )
 

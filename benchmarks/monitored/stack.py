@@ -134,5 +134,9 @@ def overrides(settings: Mapping[str, str], ports: OwnPorts, folder: Path | None)
         names = ("prometheus.yml", "rules")
         prometheus["volumes"] = [f"{folder / name}:{CONFIG}/{name}:ro" for name in names]
     service = {"environment": dict(settings)}
-    gateway = service | {"ports": [f"127.0.0.1:{ports.state}:{METRICS_PORT}"]}
+    gateway = service | {
+        "ports": [f"127.0.0.1:{ports.state}:{METRICS_PORT}"],
+        # `wait_ready` waits for its worker; a store that a scene closes would never be ready.
+        "healthcheck": {"test": ["CMD", "python", "-P", "-m", "cli.health", "live"]},
+    }
     return {"services": {"gateway": gateway, "worker": service, "prometheus": prometheus}}

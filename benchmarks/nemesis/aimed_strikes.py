@@ -38,11 +38,13 @@ class AimedStrikes:
         """Workers whose requests are held up."""
         self._stopped: set[int] = set()
 
-    async def bring_about(self, fault: Fault, begun: Callable[[], None]) -> tuple[str, bool] | None:
-        """Return the job that was met, and whether all came as the kind says; None without a job.
-        `begun` is called once one is met."""
+    async def bring_about(
+        self, fault: Fault, within_s: float, begun: Callable[[], None]
+    ) -> tuple[str, bool] | None:
+        """Return the job that was met, and whether all came as the kind says; None without a job
+        within that time, or `AIMING_S`. `begun` is called once one is met."""
         clock = asyncio.get_running_loop()
-        until = clock.time() + AIMING_S
+        until = clock.time() + min(within_s, AIMING_S)
         async with self._turn:
             try:
                 while clock.time() < until:

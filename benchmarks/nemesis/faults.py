@@ -64,10 +64,10 @@ RATES = {
     Kind.UNANSWERED: Rate(0.7, 0.5, 3.0 * LEASE_S),
     Kind.SLOW: Rate(0.5, 2.0, 6.0),
     Kind.DISK_FULL: Rate(0.5, 0.5, 3.0),
-    Kind.OVERTAKEN: Rate(2.0, 4.0 * LEASE_S, 5.0 * LEASE_S),
-    Kind.TWO_RESULTS: Rate(3.0, 4.0 * LEASE_S, 5.0 * LEASE_S),
-    Kind.LATE_RESULT: Rate(3.0, 4.0 * LEASE_S, 5.0 * LEASE_S),
-    Kind.UNWANTED_RESULT: Rate(2.0, 4.0 * LEASE_S, 5.0 * LEASE_S),
+    Kind.OVERTAKEN: Rate(2.0, 5.0 * LEASE_S, 6.0 * LEASE_S),
+    Kind.TWO_RESULTS: Rate(3.0, 5.0 * LEASE_S, 6.0 * LEASE_S),
+    Kind.LATE_RESULT: Rate(3.0, 5.0 * LEASE_S, 6.0 * LEASE_S),
+    Kind.UNWANTED_RESULT: Rate(2.0, 5.0 * LEASE_S, 6.0 * LEASE_S),
 }
 AIMED = frozenset(
     {Kind.OVERTAKEN, Kind.TWO_RESULTS, Kind.LATE_RESULT, Kind.UNWANTED_RESULT},

@@ -125,8 +125,9 @@ class Trial:
                 for number, caller in enumerate(callers)
             ]
             nemesis = Nemesis(self._service, self._recorder, aimed, self._time)
-            await nemesis.strike(schedule(plan))
-            await self._time.until(60.0 * plan.minutes)
+            end_s = 60.0 * plan.minutes
+            await nemesis.strike(schedule(plan), end_s)
+            await self._time.until(end_s)
             stopping.set()
             await asyncio.wait(tasks, timeout=SEEING_S)
             for task in tasks:

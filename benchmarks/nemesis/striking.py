@@ -33,13 +33,15 @@ class Nemesis:
         """Held while Redis is down, or has taken what it could not store: killed then, it would
         forget that, as each server whose `appendfsync` is not `always`."""
 
-    async def strike(self, faults: Iterable[Fault]) -> None:
-        """Bring all about, and return when the last one is over."""
+    async def strike(self, faults: Iterable[Fault], end_s: float) -> None:
+        """Bring all about, and return when the last one is over. An aimed one that has met no job
+        after `end_s` is left out."""
         async with asyncio.TaskGroup() as group:
             for fault in faults:
                 await self._time.until(fault.at_s)
-                one = self._aim if fault.kind in AIMED else self._one
-                group.create_task(one(fault))
+                aimed = fault.kind in AIMED
+                one = self._aim(fault, end_s - fault.at_s) if aimed else self._one(fault)
+                group.create_task(one)
 
     async def _one(self, fault: Fault) -> None:
         at, in_hand = self._recorder.now(), await self._in_hand(fault)
@@ -47,7 +49,7 @@ class Nemesis:
         await self._bring_about(fault)
         self._over(fault.kind, at, in_hand)
 
-    async def _aim(self, fault: Fault) -> None:
+    async def _aim(self, fault: Fault, within_s: float) -> None:
         """Bring an aimed fault about, and look at what became of the job that it met."""
         begun: list[float] = []
 
@@ -55,7 +57,7 @@ class Nemesis:
             begun.append(self._recorder.now())
             self._begun(fault.kind, begun[0])
 
-        met = await self._aimed.bring_about(fault, on_begun)
+        met = await self._aimed.bring_about(fault, within_s, on_begun)
         if met is not None:
             job, as_said = met
             self._over(fault.kind, begun[0], as_said)

@@ -13,6 +13,7 @@ from benchmarks.nemesis.history import Event, What
 from benchmarks.nemesis.story import JobStory, Story, story_of
 
 UNDISTURBED = "no fault"
+STILL = {Kind.STALL.value}
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Summary:
     faults: dict[str, int]
     """By kind."""
     in_hand: dict[str, int]
-    """Of those, how many met a worker with a job."""
+    """Of those, how many met a worker with a job; of aimed ones, how many came as they say."""
     jobs: int
     """Accepted ones."""
     ends: dict[str, int]
@@ -48,7 +49,8 @@ class Summary:
     met: float
     """Part of the jobs that have succeeded by their deadline."""
     punctuality: dict[str, Punctuality]
-    """By kind of fault; a job counts for each that fell in its time, or for `UNDISTURBED`."""
+    """By kind of fault; a job counts for each that fell in its time, for a standstill alone, or for
+    `UNDISTURBED`."""
     noticed_s: float | None
     """Seconds from the start until the first broken promise was seen, while the run went on;
     without those in which everything stood still."""
@@ -120,7 +122,8 @@ def _punctuality(story: Story, jobs: Iterable[JobStory]) -> dict[str, Punctualit
         first, last = (
             story.moment(ms or 0.0) for ms in (job.end.submitted_ms, job.end.finished_ms)
         )
-        for kind in {fault.kind.value for fault in story.faults_in(first, last)} or {UNDISTURBED}:
+        kinds = {fault.kind.value for fault in story.faults_in(first, last)} or {UNDISTURBED}
+        for kind in STILL & kinds or kinds:  # what stands still is late by itself
             ends[kind].append(job.end)
     return {
         kind: Punctuality(len(of), sum(map(_is_met, of)), max(map(_late_s, of)))

@@ -15,7 +15,7 @@ from typing import TextIO
 import httpx
 import redis
 
-from benchmarks.local_service import running_process
+from benchmarks.local_service import running_with_log
 from benchmarks.ports import free_ports
 from benchmarks.soak.asks import asks
 from benchmarks.soak.callers import Callers
@@ -46,7 +46,7 @@ def run(
     """Run a service as planned. Everything seen is written to `folder` at once, so that an aborted
     run leaves it; `report` is called every `report_s` seconds, on another thread, and at the end.
 
-    Raises FileExistsError for a folder that has a run already, and the errors of `running_process`.
+    Raises FileExistsError for a folder that has a run already, and as `running_with_log`.
     """
     begin(folder, plan)
     (port,) = free_ports(1)
@@ -54,7 +54,7 @@ def run(
     with (
         (folder / LOG).open("wb") as log,
         neighbour(port) as partner,
-        running_process(WORKERS, log=log, **settings) as (url, process),
+        running_with_log(WORKERS, settings, log) as (url, process),
     ):
         tree, places = ProcessTree(process.pid), (folder / TEMPORARY, (folder / COSTS,))
         with contextlib.closing(Stores(tree.redis_socket(), *places)) as stores:

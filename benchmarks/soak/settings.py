@@ -13,7 +13,7 @@ TEMPORARY, COSTS = "tmp", "costs"
 
 def environment_of(folder: Path, port: int) -> dict[str, str]:
     """Return the variables of a service with all its files in a folder, which is made. The server
-    of `neighbour` is at `port`."""
+    of `neighbour` is at `port`. Sources go with their jobs, and may wait as long as these."""
     for name in (TEMPORARY, COSTS):
         (folder / name).mkdir(parents=True, exist_ok=True)
     return {
@@ -21,7 +21,6 @@ def environment_of(folder: Path, port: int) -> dict[str, str]:
         "ANYSR_CALIBRATION_FOLDER": str(folder / COSTS),
         "ANYSR_RESULT_TTL_SECONDS": str(RESULT_TTL_S),
         "ANYSR_JOB_TTL_SECONDS": str(JOB_TTL_S),
-        "ANYSR_PAYLOAD_TTL_SECONDS": str(JOB_TTL_S),
         "ANYSR_CACHE_MB": "64",
         "ANYSR_CACHE_SECONDS": str(CACHE_S),
         "ANYSR_WEBHOOK_RETRY_SECONDS": str(JOB_TTL_S),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from benchmarks.soak.slopes import MOST_PERCENT
+from benchmarks.soak.slopes import MOST_PERCENT, NAMES
 from benchmarks.soak.standing import Standing
 from benchmarks.soak.verdict import Verdict
 
@@ -38,7 +38,7 @@ def _summary(verdict: Verdict) -> str:
 
 def _slopes(verdict: Verdict) -> str:
     lines = [
-        "| resident memory under load | samples | median, MB "
+        "| resident memory | samples | median, MB "
         f"| % an hour (at most {MOST_PERCENT:g}) | of 95 % |",
         "|---|---|---|---|---|",
     ]
@@ -47,7 +47,8 @@ def _slopes(verdict: Verdict) -> str:
         figures = (
             f"{slope.samples} | {slope.median_mb:.1f} | {_marked(slope.percent, slope.broken)}"
         )
-        lines.append(f"| {slope.role} | {figures} | {interval} |")
+        name = f"{slope.role}, {NAMES[slope.phase]}"
+        lines.append(f"| {name} | {figures} | {interval} |")
     return "\n".join(lines)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.soak.folder import OUTCOMES, PAUSES, plan_of
 from benchmarks.soak.outcomes import Outcome, read_outcomes
 from benchmarks.soak.pauses import Pause, overlaps, read_pauses
-from benchmarks.soak.plan import Plan
+from benchmarks.soak.plan import RESULT_TTL_S, Plan
 from benchmarks.soak.processes import ProcessSample, Role
 from benchmarks.soak.samples import Moment, read_processes, read_stores
 from benchmarks.soak.slopes import Slope, slopes_of
@@ -69,7 +69,7 @@ def verdict_of(folder: Path) -> Verdict:
     processes, stores = read_processes(folder), read_stores(folder)
     outcomes, pauses = read_outcomes(folder / OUTCOMES), read_pauses(folder / PAUSES)
     seconds = stores[-1].at_s if stores else 0.0
-    faults = [outcome for outcome in outcomes if outcome.fault]
+    faults = [outcome for outcome in outcomes if outcome.fault and not _had_expired(outcome)]
     seen = [fault for fault in faults if not overlaps(pauses, fault.began, fault.ended)]
     return Verdict(
         plan=plan,
@@ -82,6 +82,14 @@ def verdict_of(folder: Path) -> Verdict:
         replaced=_replaced(processes),
         slopes=tuple(slopes_of(plan, processes)),
         standing=tuple(standing_of(plan, processes, stores)),
+    )
+
+
+def _had_expired(outcome: Outcome) -> bool:
+    """Return whether a caller came for a picture later than pictures are kept: the first ones of a
+    batch that takes longer than that."""
+    return outcome.result.endswith("result_expired") and (
+        outcome.ended - outcome.began > RESULT_TTL_S
     )
 
 
@@ -106,5 +114,8 @@ def _ways(outcomes: Sequence[Outcome]) -> Iterable[WayCount]:
     for way in sorted({outcome.way for outcome in outcomes}):
         own = [outcome for outcome in outcomes if outcome.way == way]
         fine = [outcome for outcome in own if outcome.result == "fine"]
-        refused = sum(outcome.result != "fine" and not outcome.fault for outcome in own)
+        refused = sum(
+            outcome.result != "fine" and (not outcome.fault or _had_expired(outcome))
+            for outcome in own
+        )
         yield WayCount(way, len(own), len(fine), refused, sum(one.late for one in fine))

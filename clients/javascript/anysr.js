@@ -11,9 +11,9 @@
 export const VERSION = "0.1.0";
 
 /**
- * An encoded picture, or the address from which the service fetches it. A Blob, as a File of a
- * browser or of `fs.openAsBlob`, is never in memory as a whole.
- * @typedef {Blob | ArrayBuffer | Uint8Array | URL} Picture
+ * An encoded picture, the address from which the service fetches it, or what `upload` has returned.
+ * A Blob, as a File of a browser or of `fs.openAsBlob`, is never in memory as a whole.
+ * @typedef {Blob | ArrayBuffer | Uint8Array | URL | Uploaded} Picture
  *
  * @typedef {object} OutputOptions What picture is wanted, and from which network.
  * @property {number} [scale] Output size / input size, from 1 to 8.
@@ -176,6 +176,13 @@ export const VERSION = "0.1.0";
  * @property {number | null} predictedMs
  * @property {number | null} expectedDb
  * @property {boolean} converted Whether colours were converted.
+ *
+ * @typedef {object} Place Where a picture is to be written, once.
+ * @property {string} id
+ * @property {string} method
+ * @property {string} url
+ * @property {Record<string, string>} headers What the request must have.
+ * @property {number} valid_s
  *
  * @typedef {object} BatchItem What became of one picture of a batch.
  * @property {number} index Its place in the sources, from 0.
@@ -448,6 +455,8 @@ const WAY_BACK = 0.1;
 const NOT_DURABLE_YET = "not_durable_yet";
 const OF_THE_CALL = ["deadlineMs", "signal", "idempotencyKey"];
 const LONGEST_QUIET_MS = 45_000;
+/** Status of a store for a PUT where something is already. */
+const PRECONDITION_FAILED = 412;
 
 /**
  * A request that sends its picture. A refusal leaves no job, so the next try is a new request with
@@ -494,13 +503,41 @@ class Submission {
     }
     /** @type {Record<string, string>} */
     const headers = {};
+    const body = bodyOf(this.picture);
     if (this.picture instanceof URL) query.set("image_url", this.picture.href);
-    else headers["Content-Type"] = "application/octet-stream";
+    if (this.picture instanceof Uploaded) query.set("upload", this.picture.id);
+    if (body !== null) headers["Content-Type"] = "application/octet-stream";
     if (this.keyed) headers["Idempotency-Key"] = quoted(this.options.idempotencyKey ?? unique());
-    const body = this.picture instanceof URL ? null : /** @type {Blob} */ (this.picture);
     return { query, init: { method: "POST", headers, body } };
   }
 }
+
+/** A picture that is in the service's store already, for one request. */
+export class Uploaded {
+  /** @param {string} id */
+  constructor(id) {
+    this.id = id;
+  }
+}
+
+/**
+ * What is sent of a picture; null for one that the service gets elsewhere.
+ * @param {Picture} picture
+ * @returns {Blob | null} Or bytes, which a request takes as well.
+ */
+function bodyOf(picture) {
+  const elsewhere = picture instanceof URL || picture instanceof Uploaded;
+  return elsewhere ? null : /** @type {Blob} */ (picture);
+}
+
+/** The bytes of what is sent. @param {Blob | ArrayBuffer | Uint8Array} body */
+const sizeOf = (body) => (body instanceof Blob ? body.size : body.byteLength);
+
+/**
+ * A request that is the same each time, because it changes nothing, or has a key.
+ * @param {RequestInit} init
+ */
+const plain = (init) => ({ next: () => ({ query: undefined, init }), failed: () => {} });
 
 /** A key as a string of RFC 9651. @param {string} key */
 function quoted(key) {
@@ -517,6 +554,12 @@ function unique() {
   else words.forEach((_, place) => (words[place] = Math.random() * 2 ** 32));
   return Array.from(words, (word) => word.toString(16).padStart(8, "0")).join("");
 }
+
+/** Headers without the one that `fetch` sets itself. @param {Record<string, string>} headers */
+const bySender = (headers) =>
+  Object.fromEntries(
+    Object.entries(headers).filter(([name]) => name.toLowerCase() !== "content-length"),
+  );
 
 /** The options that are parameters of the service. @param {object} options */
 function queryOf(options) {
@@ -598,6 +641,11 @@ export class Client {
       const headers = { ...authorised, .../** @type {object} */ (init.headers) };
       return (send ?? globalThis.fetch)(`${this.server}${path}`, { ...init, headers });
     };
+    /**
+     * Send a request to the service's store, which must not get the key.
+     * @type {(url: string, init: RequestInit) => Promise<Response>}
+     */
+    this.sendElsewhere = (url, init) => (send ?? globalThis.fetch)(url, init);
   }
 
   /**
@@ -622,6 +670,32 @@ export class Client {
     const limit = new Limit(options);
     const state = await this.#submitted("/jobs", picture, options, limit, jsonOf, true);
     return new Job(this, /** @type {JobState} */ (state).id, state, limit.at);
+  }
+
+  /**
+   * Write a picture into the service's store, past the service itself, and return what one
+   * `upscale` or `submit` takes in its place. Throws InvalidRequest where there is no store, a
+   * TypeError for an address.
+   * @param {Picture} picture
+   * @param {Bounds} [bounds]
+   * @returns {Promise<Uploaded>}
+   */
+  async upload(picture, bounds = {}) {
+    const body = bodyOf(picture);
+    if (body === null) throw new TypeError("only a picture itself can be uploaded");
+    const limit = new Limit(bounds);
+    const headers = { "Content-Type": "application/json" };
+    const order = { method: "POST", headers, body: JSON.stringify({ bytes: sizeOf(body) }) };
+    /** @type {Place} */
+    const place = await this.#answered("/uploads", plain(order), limit, jsonOf);
+    const put = plain({ method: place.method, headers: bySender(place.headers), body });
+    try {
+      await this.#answered(place.url, put, limit, (answer) => answer.text(), this.sendElsewhere);
+    } catch (error) {
+      // A second PUT is refused: the first one has arrived, although its answer was lost.
+      if (!(error instanceof UnexpectedAnswer && error.status === PRECONDITION_FAILED)) throw error;
+    }
+    return new Uploaded(place.id);
   }
 
   /** A job that was submitted before; nothing is sent. @param {string} id */
@@ -700,8 +774,7 @@ export class Client {
       "Idempotency-Key": quoted(idempotencyKey ?? unique()),
     };
     // The same each time: a refusal leaves no batch, and by its key it finds the one there may be.
-    const init = { method: "POST", headers, body };
-    const request = { next: () => ({ query: undefined, init }), failed: () => {} };
+    const request = plain({ method: "POST", headers, body });
     /** @type {BatchState} */
     const state = await this.#answered("/batches", request, new Limit(options), jsonOf);
     return new Batch(this, state.id, state);
@@ -740,8 +813,7 @@ export class Client {
    * @returns {Promise<T>}
    */
   async ask(path, limit, read, method = "GET") {
-    const request = { next: () => ({ query: undefined, init: { method } }), failed: () => {} };
-    return this.#answered(path, request, limit, read);
+    return this.#answered(path, plain({ method }), limit, read);
   }
 
   /**
@@ -772,9 +844,10 @@ export class Client {
    * }} request
    * @param {Limit} limit
    * @param {(answer: Response) => Promise<T>} read
+   * @param {(path: string, init: RequestInit) => Promise<Response>} send
    * @returns {Promise<T>}
    */
-  async #answered(path, request, limit, read) {
+  async #answered(path, request, limit, read, send = this.send) {
     const began = performance.now();
     const tries = { made: 0, broken: 0, waitedMs: 0 };
     for (;;) {
@@ -783,7 +856,7 @@ export class Client {
       try {
         return await limit.during(async (signal) => {
           const full = query === undefined ? path : `${path}?${query}`;
-          const answer = await this.send(full, { ...init, signal });
+          const answer = await send(full, { ...init, signal });
           if (!answer.ok) throw await errorOfAnswer(answer);
           return read(answer);
         });

@@ -33,6 +33,9 @@ def extract_metadata(data: bytes, header: ImageHeader, record: bytes) -> Extract
     density = found.density or exif_record.density(record)
     if density is not None and header.orientation > 4:
         density = density.turned()
+    if not (record or found.xmp or found.iptc or found.texts):
+        alone = Metadata(density=density)
+        return ExtractedMetadata(alone, alone)
     everything = Metadata(
         exif.cleaned(record),
         xmp.cleaned(found.xmp) or _stated(found),

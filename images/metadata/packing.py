@@ -6,17 +6,22 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from images.metadata.facts import Density, Metadata, Text
+from images.metadata.facts import NO_METADATA, Density, Metadata, Text
 
 
 def packed(parts: Sequence[Metadata]) -> bytes:
-    """Return several pictures' metadata as JSON; bytes are written as characters of Latin-1."""
+    """Return several pictures' metadata as JSON; bytes are written as characters of Latin-1. Where
+    there is none, return nothing."""
+    if all(part == NO_METADATA for part in parts):
+        return b""
     return json.dumps([_fields(part) for part in parts]).encode()
 
 
 def unpacked(data: bytes, count: int) -> list[Metadata]:
     """Return what `packed` was given. Raises ValueError, KeyError or TypeError for anything but
     the metadata of `count` pictures."""
+    if not data:
+        return [NO_METADATA] * count
     parts = [_metadata(fields) for fields in json.loads(data)]
     if len(parts) != count:
         raise ValueError("not as many as expected")

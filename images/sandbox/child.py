@@ -18,6 +18,7 @@ import numpy as np
 
 from images.colour_space import Cicp, ColourSpace
 from images.decode import decode
+from images.features import measured
 from images.heic import reads_heic
 from images.libjxl import libjxl
 from images.metadata.packing import packed
@@ -32,6 +33,7 @@ TOO_MUCH_MEMORY = "The image takes more memory to decode than this service allow
 def main(descriptor: int, max_pixels: int) -> None:
     """Serve a socket until it is closed."""
     worker = socket.socket(fileno=descriptor)
+    measured(np.zeros((1, 1, 1), np.uint8))  # computes its tables before memory is limited
     libjxl()  # loads the library, if it is installed
     reads_heic()  # the same
     wire.send(worker, {"ready": True, "seccomp": confine(max_pixels)})
@@ -81,6 +83,7 @@ def facts_of(picture: Picture, metadata: bytes) -> dict[str, Any]:
         "kind": picture.kind.value,
         "icc": None if picture.icc is None else len(picture.icc),
         "metadata": len(metadata),
+        "features": measured(samples),
         "space": _space_facts(picture.space),
         "converted": picture.converted,
     }

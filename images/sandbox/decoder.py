@@ -24,9 +24,10 @@ from typing import Any
 import numpy as np
 
 from images.colour_space import Calibration, Cicp, ColourSpace
+from images.features import BANDS
 from images.memory import MOST_SAMPLE_BYTES
 from images.metadata.packing import unpacked
-from images.picture import Picture, PictureKind, Raster
+from images.picture import Features, Picture, PictureKind, Raster
 from images.sandbox import wire
 from jobs.errors import AnysrError, CorruptImage, DecodingTooLong, InternalError, from_code
 
@@ -47,6 +48,8 @@ SETTINGS = {
     "MALLOC_TRIM_THRESHOLD_": str(8 << 20),
 }
 MAX_METADATA_BYTES = 64 << 20
+MOST_FEATURE = 16.0
+"""Bound on the magnitude of each feature, which are logarithms of numbers from 0 to 255 squared."""
 
 
 class End(StrEnum):
@@ -314,7 +317,7 @@ class _Process:
         metadata, rights = unpacked(bytes(held[samples + icc :]), count=2)
         made = np.frombuffer(held, kind, count).reshape(height, width, channels)
         return Picture(
-            Raster(made),
+            Raster(made, _features(facts["features"])),
             layout,
             bytes(held[samples : samples + icc]) if facts["icc"] is not None else None,
             metadata,
@@ -348,6 +351,17 @@ class _Process:
         self._child.kill()
         self._socket.close()
         return self._child.wait()
+
+
+def _features(facts: list[Any]) -> Features:
+    """Return the features that the process has measured. Raises ValueError for impossible ones."""
+    bands, blockiness, sparsity = facts
+    features = Features(tuple(map(float, bands)), float(blockiness), float(sparsity))
+    if len(features.bands) != BANDS or not all(
+        -MOST_FEATURE < value < MOST_FEATURE for value in (*features.bands, *features[1:])
+    ):
+        raise ValueError("impossible features")
+    return features
 
 
 def _space(facts: dict[str, Any] | None) -> ColourSpace | None:

@@ -43,7 +43,11 @@ def send(
 ) -> None:
     """Send a message, with descriptors that stay open here as well, or with at most
     `MOST_INLINE_BYTES` bytes."""
-    socket.send_fds(to, [json.dumps(message).encode(), b"\n", inline], descriptors)
+    parts = json.dumps(message).encode(), b"\n", inline
+    if descriptors:
+        socket.send_fds(to, list(parts), descriptors)
+    else:
+        to.sendmsg(parts)
 
 
 @contextlib.contextmanager

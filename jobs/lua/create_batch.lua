@@ -1,10 +1,12 @@
 -- Stores a batch, unless `most` have not ended, or `most_own` of its client. A repeated call (after a lost
 -- answer) changes nothing, and neither does one whose idempotency key another request has (as in submit.lua).
--- The sources are the last arguments. Answers 'accepted' or 'same' with the record, 'reused' or 'full'.
+-- The last arguments are the number of URLs to which pictures are put, each of these after the index of its
+-- source, and then all sources. Answers 'accepted' or 'same' with the record, 'reused' or 'full'.
 local id, batch, client, most, most_own = ARGV[6], ARGV[7], ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
 local key, fingerprint, webhook_url, webhook_host = ARGV[11], ARGV[12], ARGV[13], ARGV[14]
-local FIRST, MOST_AT_ONCE = 15, 1000 -- unpack has a limit
-local batches, items = KEYS[#KEYS - 1], KEYS[#KEYS]
+local FIRST_URL, MOST_AT_ONCE = 16, 1000 -- unpack has a limit
+local FIRST = FIRST_URL + 2 * tonumber(ARGV[15])
+local urls, batches, items = KEYS[#KEYS - 2], KEYS[#KEYS - 1], KEYS[#KEYS]
 
 local function record()
   return redis.call('HGETALL', records .. id)
@@ -26,6 +28,9 @@ if full() then return { 'full' } end
 local now = now_ms()
 for first = FIRST, #ARGV, MOST_AT_ONCE do
   redis.call('RPUSH', items, unpack(ARGV, first, math.min(first + MOST_AT_ONCE - 1, #ARGV)))
+end
+for first = FIRST_URL, FIRST - 1, MOST_AT_ONCE do
+  redis.call('HSET', urls, unpack(ARGV, first, math.min(first + MOST_AT_ONCE - 1, FIRST - 1)))
 end
 redis.call('HSET', records .. id, 'name', id, 'batch', batch, 'client', client, 'status', 'waiting',
   'created_ms', text(now), 'waiting', #ARGV - FIRST + 1, 'items_key', items)

@@ -2,14 +2,14 @@
 -- at `index` ('' for none) by `element`, unless that source has ended. Answers 'held', 'cancelling' once its
 -- caller has withdrawn what is left, 'ended' with the last source, 'lost' without the lease.
 local id, token, lease_ms, index, element = ARGV[6], ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10]
-local batches, items = KEYS[#KEYS - 1], KEYS[#KEYS]
+local urls, batches, items = KEYS[#KEYS - 2], KEYS[#KEYS - 1], KEYS[#KEYS]
 local now = now_ms()
 if read(id, 'lease_token')[1] ~= token then return 'lost' end
 redis.call('ZADD', batches, text(now + lease_ms), id)
 if index ~= '' then
   local before = string.match(redis.call('LINDEX', items, index) or '', '^%a+')
   if before == 'waiting' or before == 'running' then
-    move_item(id, items, index, before, element)
+    move_item(id, items, urls, index, before, element)
     if end_batch(batches, id, now) then return 'ended' end
     publish_change(id, 'running')
   end

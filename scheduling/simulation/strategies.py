@@ -6,11 +6,13 @@ them share a queue in the order of latest start, and none runs a job that is alr
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from scheduling.load import Load
+from scheduling.mix import Mix
 from scheduling.options import Options, narrowest_network
 from scheduling.policy import bind
 
@@ -29,6 +31,8 @@ class Case:
     load: Load
     same_kind: int
     """Number of other waiting jobs of the same kind, which could share a batch."""
+    worker: int
+    """Number of the worker that claims it."""
 
 
 class Strategy(Protocol):
@@ -64,13 +68,18 @@ class _Stateless:
 
 
 class Ours(_Stateless):
-    """The service's own policy, `policy.bind`."""
+    """The service's own policy, `policy.bind`, with a mix of recent pictures in each worker."""
 
     admission = True
     rescues = True
 
+    def __init__(self) -> None:
+        self._mixes: defaultdict[int, Mix] = defaultdict(Mix)
+
     def choose(self, case: Case) -> tuple[int, int]:
-        decision = bind(case.options, case.slack_ms, case.load)
+        mix = self._mixes[case.worker]
+        mix.add(case.options)
+        decision = bind(case.options, case.slack_ms, replace(case.load, mix=mix))
         return (0 if decision is None else case.options.index(decision.option)), 1
 
 

@@ -71,7 +71,8 @@ class BatchRun:
     async def _unfinished(self) -> AsyncIterator[tuple[int, BatchItem]]:
         first = 0
         while page := await self._batches.items(self._lease.batch_id, first, PAGE):
-            for index, item in enumerate(page, first):
+            placed = await self._batches.with_urls(self._lease.batch_id, first, page)
+            for index, item in enumerate(placed, first):
                 if not item.state.ended:
                     yield index, item
             first += len(page)

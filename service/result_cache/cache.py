@@ -158,9 +158,20 @@ class ResultCache:
         view = JobView(job, JobStatus.SUCCEEDED, 0.0, 0.0, progress=1.0, facts=cached.facts)
         return Hit(view, cached.age_s, Finished(view, picture, elapsed_ms, share))
 
+    async def _is_there(self, sought: Sought, cached: CachedPicture) -> bool:
+        share = self._room.share(sought.job)
+        try:
+            await share.take(cached.bytes)
+            return await self._pictures.picture(cached) is not None
+        finally:
+            share.release()
+
     async def _end(
         self, sought: Sought, received: float, terms: Terms, cached: CachedPicture
     ) -> Hit | None:
+        # It is copied unread: a damaged one would end every such job, until it is cached no longer.
+        if not await self._is_there(sought, cached):
+            return None
         spent_ms = (time.monotonic() - received) * 1e3
         view = await self._pictures.end_job(cached, _without_costs(sought.job), spent_ms, terms)
         return None if view is None else Hit(view, cached.age_s)

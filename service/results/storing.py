@@ -8,7 +8,14 @@ from http import HTTPStatus
 
 import httpx
 
-from jobs.errors import AnysrError, BucketDenied, BucketNotFound, NotReady, ResultExpired
+from jobs.errors import (
+    AnysrError,
+    BucketDenied,
+    BucketNotFound,
+    DataLoss,
+    NotReady,
+    ResultExpired,
+)
 from jobs.queue import Attempt, AttemptOutcome, Delivery, Submissions
 from service.deliveries.attempts import Attempts, skim
 from service.metrics import WRITE, GatewayMetrics
@@ -58,7 +65,7 @@ class ResultSender:
 
     async def attempt(self, delivery: Delivery) -> Attempt:
         """Make one attempt; whatever the receiver does is part of the answer. A picture or URL that
-        has expired ends the delivery."""
+        has expired, or a picture that is damaged, ends the delivery."""
         in_bucket = delivery.as_it_stands.to.startswith(S3)
         share = self._room.share(delivery.job.job)
         try:
@@ -69,7 +76,7 @@ class ResultSender:
             elif in_bucket:
                 self._metrics.bucket_failed(WRITE)
             return attempt
-        except ResultExpired as error:
+        except (ResultExpired, DataLoss) as error:
             return Attempt(AttemptOutcome.REFUSED, error.code)
         except AnysrError as error:  # of the queue
             return self._attempts.failed(delivery, error.code)

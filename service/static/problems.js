@@ -34,12 +34,13 @@ export const WORDS = Object.freeze({
   deadline_exceeded: ["Time ran out", "Allow more time, or set “If time runs out” to “Send anyway”."],
   job_cancelled: ["Cancelled", "The service cancelled this picture. You can start it again."],
   worker_lost: ["The picture could not be made", "The service tried several times and broke off each time. A smaller picture or scale may work."],
+  data_loss: ["The picture was lost", "What the service had kept of it was damaged. Try again."],
   internal_error: ["The service failed", "This is the fault of the service, not of your picture. Try again."],
   unreadable_file: ["The file cannot be read", "It may be a folder, or it was moved or changed. Choose it again."],
   unreachable: ["The service does not answer", "Check your connection, then try again."],
 });
 
-const RETRYABLE = new Set(["unauthorized", "deadline_exceeded", "job_cancelled", "worker_lost", "internal_error", "unreachable"]);
+const RETRYABLE = new Set(["unauthorized", "deadline_exceeded", "job_cancelled", "worker_lost", "data_loss", "internal_error", "unreachable"]);
 const WAITABLE = new Set(["overloaded", "rate_limited", "too_many_jobs", "share_exceeded", "not_ready"]);
 const TICK_MS = 250;
 

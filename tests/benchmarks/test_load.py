@@ -17,7 +17,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from benchmarks.load import AnysrEndpoint, FormEndpoint, Sample, send, summarise
-from models.catalog import resampled_db
+from benchmarks.rivals import OURS, compare
+from models.catalog import read_catalog, resampled_db
+from scheduling.rungs import Rung
 from scheduling.simulation.workload import Kind, Workload, closed_loop
 
 SLOW_S = 0.4
@@ -29,6 +31,7 @@ class Service:
     def __init__(self) -> None:
         self.asked: list[tuple[float, dict[str, str], bytes]] = []
         self.model = "m"
+        self.width = "0.5"
         self.reason = "slack"
 
     async def upscale(self, request: Request) -> Response:
@@ -39,7 +42,7 @@ class Service:
         await asyncio.sleep(SLOW_S)
         headers = {
             "X-AnySR-Model": self.model,
-            "X-AnySR-Width": "0.5",
+            "X-AnySR-Width": self.width,
             "X-AnySR-Reason": self.reason,
             "X-AnySR-Expected-Db": "31.5",
             "X-AnySR-Deadline": "met",
@@ -156,3 +159,33 @@ def test_a_summary_needs_a_sample() -> None:
     nothing: list[Sample] = []
     with pytest.raises(ValueError, match="no request"):
         summarise(nothing)
+
+
+async def test_rivals_get_the_same_requests_with_a_network_of_their_own() -> None:
+    service, reported = Service(), list[int]()
+    service.model, service.width = "anysr-s", "1"
+    work = workload((0, 5000), (10, 5000))
+    async with serving(service) as url:
+        found = await compare(url, work, [Rung("anysr-s", 1.0)], reported.append)
+    assert list(found) == [OURS, "anysr-s@1"]
+    assert sorted(reported) == [1, 2, 3, 4]
+    ours, pinned = service.asked[:2], service.asked[2:]
+    assert not any("model" in parameters for _, parameters, _ in ours)
+    wanted = {"model": "anysr-s", "anysr_width": "1", "on_miss": "reject"}
+    for (_, parameters, body), (_, same, picture) in zip(pinned, ours, strict=True):
+        assert parameters == {**same, **wanted}
+        assert body == picture
+
+
+async def test_the_loss_is_what_the_best_network_of_the_ladder_has_more() -> None:
+    service = Service()
+    service.model, service.width = "anysr-s", "1"
+    async with serving(service) as url:
+        networks = summarise(await send(url, workload((0, 5000)), AnysrEndpoint()))
+        service.model, service.width = "lanczos", "0"
+        resampled = summarise(await send(url, workload((0, 5000)), AnysrEndpoint()))
+    entries = [e for e in read_catalog().models if e.chosen_freely]
+    best = max(e.expected_db(e.widths[-1].width, 2.0) or 0.0 for e in entries)
+    (small,) = (e for e in entries if e.name == "anysr-s")
+    assert networks.loss_db == pytest.approx(best - (small.expected_db(1.0, 2.0) or 0.0))
+    assert resampled.loss_db == pytest.approx(best - resampled_db(2.0), abs=0.01)

@@ -19,6 +19,7 @@ from PIL import Image
 from images.decode import decode
 from models.catalog import read_catalog
 from models.expectation import expectation_of
+from service.leaving import INTERRUPTED, SENTENCE
 from tests.support.service import running_service
 from workers.features import features_of
 
@@ -256,6 +257,44 @@ def test_sigterm_ends_the_service_its_workers_and_its_redis():
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_second_ctrl_c_ends_the_service_at_once_with_one_line():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "cli.main", "serve", "--port", str(port)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    try:
+        wait_for(lambda: _lives(port), 60)
+        children = psutil.Process(process.pid).children(recursive=True)
+        with socket.create_connection(("127.0.0.1", port)) as caller:
+            # A request that is not over, for which the service waits.
+            head = f"POST /upscale?scale=2 HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+            caller.sendall(
+                f"{head}Content-Type: image/png\r\nContent-Length: 9000\r\n\r\n".encode()
+            )
+            caller.sendall(b"\x89PNG\r\n\x1a\n")
+            process.send_signal(signal.SIGINT)
+            wait_for(lambda: not _lives(port), 20)
+            assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=20)
+        assert process.returncode == INTERRUPTED
+        lines = said.splitlines(keepends=True)
+        assert lines[-1] == SENTENCE
+        assert b"Traceback" not in said
+        _, alive = psutil.wait_procs(children, timeout=20)
+        assert not alive
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _lives(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health/live").is_success
+    except httpx.HTTPError:
+        return False
 
 
 def _ready(url: str) -> bool:

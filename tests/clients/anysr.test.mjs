@@ -220,6 +220,60 @@ test("a request that may have left a job is repeated as it was", async () => {
   }
 });
 
+test("a picture is uploaded without the key, and a lost answer is not its loss", async () => {
+  for (const answers of [[{ status: 200 }], ["break", { status: 412 }]]) {
+    const [times, stored] = [answers.length, []];
+    const store = createServer(async (request, response) => {
+      const parts = [];
+      for await (const part of request) parts.push(part);
+      stored.push({ headers: request.headers, body: Buffer.concat(parts) });
+      const answer = answers.shift();
+      if (answer === "break") return void response.destroy();
+      response.writeHead(answer.status).end();
+    });
+    await new Promise((resolve) => store.listen(0, "127.0.0.1", resolve));
+    const place = {
+      id: "a-place",
+      method: "PUT",
+      url: `http://127.0.0.1:${store.address().port}/pictures/a?X-Amz-Signature=secret`,
+      headers: {
+        "Content-Type": "image/png",
+        "Content-Length": String(photo.length),
+        "If-None-Match": "*",
+      },
+      valid_s: 900,
+    };
+    const script = [{ status: 201, body: JSON.stringify(place) }];
+    await scripted(script, "/uploads", async (faulty, seen) => {
+      const uploaded = await faulty.upload(new Blob([photo], { type: "image/jpeg" }));
+      assert.deepEqual([uploaded instanceof anysr.Uploaded, uploaded.id], [true, "a-place"]);
+      // This service keeps its pictures in Redis: it takes no upload, and none was there.
+      await assert.rejects(faulty.submit(uploaded, { scale: 2 }), anysr.AnysrError);
+      const [order, job] = seen;
+      assert.deepEqual(JSON.parse(order.body), { bytes: photo.length });
+      assert.deepEqual([job.url.pathname, job.body.length], ["/jobs", 0]);
+      assert.equal(job.url.searchParams.get("upload"), "a-place");
+      assert.ok(seen.every(({ headers }) => headers.authorization === "Bearer anysr_key"));
+    });
+    assert.equal(stored.length, times);
+    for (const { headers, body } of stored) {
+      assert.deepEqual(body, Buffer.from(photo));
+      assert.equal(headers.authorization, undefined);
+      assert.deepEqual([headers["content-type"], headers["if-none-match"]], ["image/png", "*"]);
+      assert.equal(headers["content-length"], String(photo.length));
+    }
+    store.closeAllConnections?.();
+    store.close();
+  }
+});
+
+test("what cannot be uploaded is an error", async () => {
+  await assert.rejects(client.upload(new URL("https://example.com/a.png")), TypeError);
+  await assert.rejects(client.upload(new anysr.Uploaded("a")), TypeError);
+  const error = { name: "InvalidRequest", code: "uploads_disabled", status: 403 };
+  await assert.rejects(client.upload(photo), error);
+});
+
 test("what patience, deadline and attempts end is raised", async () => {
   await scripted([problem(429, "quota_exceeded", 9999)], "/", async (faulty, seen) => {
     const error = { name: "Busy", code: "quota_exceeded", retryAfterMs: 9999000 };

@@ -117,7 +117,7 @@ FAMILIES: dict[type[AnysrError], str] = {
     NotFound: "job_not_found batch_not_found result_expired webhook_not_found upload_not_found",
     PictureRefused: "empty_body corrupt_image body_too_large image_too_large output_too_large "
     "unsupported_image animated_image decoding_too_long",
-    ServiceFailed: "internal_error worker_lost not_durable",
+    ServiceFailed: "internal_error worker_lost data_loss not_durable",
     SourceFailed: "remote_unreachable remote_too_slow too_many_redirects remote_refused "
     "source_changed bucket_denied object_not_found bucket_not_found",
 }

@@ -17,6 +17,7 @@ from benchmarks.monitored.processes import ProcessService, find_prometheus, run_
 from deploy.grafana.build import FOLDER
 from tests.support.key_files import new_key
 from tests.support.pictures import draw_jpeg
+from tests.support.s3 import KEY, SECRET, s3_server
 
 pytestmark = pytest.mark.skipif(find_prometheus() is None, reason="prometheus is not installed")
 
@@ -37,9 +38,17 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessService
         "ANYSR_SOURCES": "*",
         "ANYSR_WEBHOOK_SECRETS": "whsec_" + base64.b64encode(bytes(32)).decode(),
     }
-    with run_processes(folder, settings, workers=2, every_s=0.5) as service:
-        live_through_everything(service, key)
-        yield service
+    with s3_server(tmp_path_factory.mktemp("s3")) as store:
+        store.make_bucket("pictures")
+        settings |= {
+            "ANYSR_BLOB_URL": "s3://pictures",
+            "ANYSR_BLOB_ENDPOINT": store.endpoint,
+            "ANYSR_BLOB_ACCESS_KEY_ID": KEY,
+            "ANYSR_BLOB_SECRET_ACCESS_KEY": SECRET,
+        }
+        with run_processes(folder, settings, workers=2, every_s=0.5) as service:
+            live_through_everything(service, key)
+            yield service
 
 
 def live_through_everything(service: ProcessService, key: dict[str, str]) -> None:

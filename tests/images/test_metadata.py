@@ -198,6 +198,8 @@ def test_metadata_travels_as_bytes() -> None:
         b"Exif\0\0\xff", b"<x/>", bytes(range(256)), Density(1.5, 2), (Text("a", "ß"),)
     )
     assert unpacked(packed((whole, NO_METADATA)), 2) == [whole, NO_METADATA]
+    assert packed((NO_METADATA, NO_METADATA)) == b""
+    assert unpacked(b"", 2) == [NO_METADATA, NO_METADATA]
 
 
 @pytest.mark.parametrize(
@@ -206,7 +208,7 @@ def test_metadata_travels_as_bytes() -> None:
         b'[{"exif": "", "xmp": "", "iptc": "", "density": [0, 1, true], "texts": []}, {}]',
         b'[{"exif": "", "xmp": "", "iptc": "", "density": null, "texts": [["", ""]]}, {}]',
         b'[{"exif": "\\u0100", "xmp": "", "iptc": "", "density": null, "texts": []}, {}]',
-        *(b"", b"[]", b"7", b"[7, 7]", b'[{"exif": ""}, {}]', b"[[], []]", b"\xff", b"{}"),
+        *(b" ", b"[]", b"7", b"[7, 7]", b'[{"exif": ""}, {}]', b"[[], []]", b"\xff", b"{}"),
     ],
 )
 def test_other_bytes_are_no_metadata(data: bytes) -> None:

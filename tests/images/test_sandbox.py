@@ -29,6 +29,7 @@ from images.colour_space import SRGB_CHROMATICITIES
 from images.containers import tiff as tags
 from images.decode import decode
 from images.encode import encode
+from images.features import measured
 from images.heic import reads_heic
 from images.picture import Picture, Raster
 from images.sandbox import decoder as sandbox
@@ -229,6 +230,35 @@ def test_an_answer_of_another_size_than_announced_is_not_believed(
         decoder(FILES["grey"]())
     monkeypatch.undo()
     assert decoder(FILES["grey"]()).width == 61
+    assert decoder.ends == [End.CRASH]
+
+
+def test_the_process_measures_the_features_of_the_samples(decoder: Decoder) -> None:
+    picture = decoder(FILES["grey"]())
+    features, here = picture.pixels.features, measured(picture.pixels.samples)
+    assert features is not None
+    assert features.bands == pytest.approx(here.bands, abs=1e-4)
+    assert features[1:] == pytest.approx(here[1:], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, [[0.0] * 8, 0, 0], [[0.0] * 9, "NaN", 0], [[99.0] * 9, 0, 0]]
+)
+def test_impossible_features_are_not_believed(
+    decoder: Decoder, monkeypatch: pytest.MonkeyPatch, wrong: Any
+) -> None:
+    received = wire.received
+
+    @contextlib.contextmanager
+    def changed(by: socket.socket) -> Iterator[wire.Received]:
+        with received(by) as answer:
+            if "features" in answer.message:
+                answer.message["features"] = wrong
+            yield answer
+
+    monkeypatch.setattr(wire, "received", changed)
+    with pytest.raises(CorruptImage):
+        decoder(FILES["grey"]())
     assert decoder.ends == [End.CRASH]
 
 

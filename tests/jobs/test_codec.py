@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.codec import JOB, PROFILE, RUN_FACTS, WORKER_STATE, CodecError, decode_details
+from jobs.digests import unsealed
 from jobs.formats import ImageFormat
 from jobs.heartbeat import WorkerHeartbeat
 from jobs.heartbeat_parts import heartbeat_of, profile_of, state_of
@@ -102,7 +103,7 @@ def test_arbitrary_bytes_are_refused(data: bytes) -> None:
     ],
 )
 def test_wrong_or_unknown_member_is_refused(make_job: MakeJob, change: dict[str, object]) -> None:
-    record = json.loads(JOB.encode(make_job())) | change
+    record = json.loads(unsealed(JOB.encode(make_job()))) | change
     with pytest.raises(CodecError):
         JOB.decode(json.dumps(record).encode())
 
@@ -111,7 +112,7 @@ def test_wrong_or_unknown_member_is_refused(make_job: MakeJob, change: dict[str,
 def test_missing_member_is_refused_or_has_its_default(
     make_job: MakeJob, field: dataclasses.Field[object]
 ) -> None:
-    record = json.loads(JOB.encode(make_job()))
+    record = json.loads(unsealed(JOB.encode(make_job())))
     del record[field.name]
     data = json.dumps(record).encode()
     if field.default is dataclasses.MISSING:
@@ -119,6 +120,27 @@ def test_missing_member_is_refused_or_has_its_default(
             JOB.decode(data)
     else:
         assert getattr(JOB.decode(data), field.name) == field.default
+
+
+def test_a_turned_bit_is_noticed_wherever_it_is(make_job: MakeJob) -> None:
+    data = JOB.encode(make_job(client="Zoë"))
+    for place in range(len(data)):
+        for bit in range(8):
+            turned = data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1 :]
+            with pytest.raises(CodecError):
+                JOB.decode(turned)
+
+
+def test_a_cut_record_is_noticed_wherever_it_is_cut(make_job: MakeJob) -> None:
+    data = JOB.encode(make_job())
+    for length in range(len(data)):
+        with pytest.raises(CodecError):
+            JOB.decode(data[:length])
+
+
+def test_a_record_of_an_earlier_version_has_no_digest(make_job: MakeJob) -> None:
+    job = make_job()
+    assert JOB.decode(unsealed(JOB.encode(job))) == job
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from jobs.embedded_redis import Binary
-from jobs.errors import InternalError, JobNotFound
+from jobs.errors import DataLoss, JobNotFound
 from jobs.job import Job, LeaseState, Reason, RunFacts
 from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
@@ -122,17 +122,20 @@ async def test_record_damaged_during_its_run_stops_no_worker(
     assert (stats.queued, stats.running) == (0, 0)
 
 
-async def test_caller_of_a_damaged_job_gets_an_internal_error(
+async def test_caller_of_a_damaged_job_learns_that_it_is(
     queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings, make_job: MakeJob
 ) -> None:
     job = make_job()
     await queue.submissions.submit(job, b"picture")
     record = Keys(queue_settings.namespace).record(job.id)
+    await raw_redis.hset(record, "error_code", "no_such_code")
+    with pytest.raises(DataLoss, match="record"):
+        await queue.submissions.view(job.id)
     await raw_redis.hset(record, "job", "{")
-    with pytest.raises(InternalError, match="damaged"):
+    with pytest.raises(DataLoss, match="record"):
         await queue.submissions.view(job.id)
     await retyped(raw_redis, record)
-    with pytest.raises(InternalError, match="damaged"):
+    with pytest.raises(DataLoss, match="record"):
         await queue.submissions.view(job.id)
     await deleted(raw_redis, record)
     with pytest.raises(JobNotFound):

@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from jobs.embedded_redis import Binary
-from jobs.errors import DeadlineExceeded, InternalError, WorkerLost
+from jobs.errors import DataLoss, DeadlineExceeded, InternalError, WorkerLost
 from jobs.heartbeat import WorkerHeartbeat
 from jobs.job import Claim, Job, JobStatus, LeaseState, OnMiss, Reason, RunFacts
 from jobs.keys import Keys
@@ -151,7 +151,7 @@ async def test_job_whose_picture_is_gone_ends(
     await raw_redis.rpush(keys.payload(damaged.id), "not a string")
     assert (await claimed(queue)).job == whole
     for job in (gone, damaged):
-        with pytest.raises(InternalError, match="picture"):
+        with pytest.raises(DataLoss, match="picture"):
             await queue.submissions.result(await queue.submissions.view(job.id))
 
 

@@ -16,7 +16,7 @@ from jobs.blob_index import BlobIndex
 from jobs.bucket import Bucket, BucketRefused, check_bucket
 from jobs.cached_pictures import CacheBounds
 from jobs.connection import SteadyRedis
-from jobs.errors import Overloaded, ResultExpired
+from jobs.errors import DataLoss, Overloaded, ResultExpired
 from jobs.job import Job, JobStatus, OnMiss, Reason, RunFacts
 from jobs.keys import Keys
 from jobs.outages import PicturesUnreachable
@@ -90,10 +90,30 @@ async def test_a_job_with_its_pictures_in_a_bucket(
     assert await queue.submissions.result(view) == b"result"
     await queue.submissions.drop_results([view])
     assert await objects(bucket) == set()
-    assert await index.total() == 0
+    assert (await index.fill()).used_bytes == 0
     assert await queue.submissions.result_bytes(view) == 0
     with pytest.raises(ResultExpired):
         await queue.submissions.result(view)
+
+
+@pytest.mark.parametrize("other", [b"PICTURE", b"short", b"longer than before"])
+async def test_an_object_that_was_changed_is_not_taken_for_the_picture(
+    queue: RedisQueue, bucket: Bucket, make_job: MakeJob, other: bytes
+) -> None:
+    altered, job = make_job(), make_job()
+    for one in (altered, job):
+        await queue.submissions.submit(one, b"picture")
+    await bucket.put(bucket.name("payloads", altered.id), other)
+    claim = await queue.leases.claim("w", 0)
+    assert claim is not None
+    assert claim.job == job
+    with pytest.raises(DataLoss, match="uploaded"):
+        await queue.submissions.result(await queue.submissions.view(altered.id))
+    assert await queue.leases.complete(claim, FACTS, b"picture")
+    await bucket.put(bucket.name("results", job.id, str(claim.token)), other)
+    # One that is too long is not read at all.
+    with pytest.raises(ResultExpired if len(other) > len(b"picture") else DataLoss):
+        await queue.submissions.result(await queue.submissions.view(job.id))
 
 
 async def test_no_picture_is_left_of_a_job_that_ends_without_a_run(
@@ -158,7 +178,7 @@ async def test_what_has_expired_is_deleted_and_not_readable_before(
     assert result in await objects(bucket)
     assert await StoreUpkeep(bucket, index).delete_expired() == 1
     assert await objects(bucket) == {f"payloads/{waiting.id}"}
-    assert await index.total() == len(b"picture")
+    assert (await index.fill()).used_bytes == len(b"picture")
 
 
 async def test_objects_that_nobody_knows_are_deleted(bucket: Bucket, index: BlobIndex) -> None:
@@ -208,7 +228,7 @@ async def test_cached_pictures_live_in_the_bucket(
     assert await queue.cached.end_job(cached, make_job(), 0.0, NO_TERMS) is None
     await queue.submissions.drop_results([ended])
     assert await objects(bucket) == {f"cached/{GROUP}b"}
-    assert await index.total() == 15
+    assert (await index.fill()).used_bytes == 15
 
 
 async def test_an_outage_of_the_bucket_loses_no_job(

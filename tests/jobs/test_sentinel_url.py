@@ -1,24 +1,33 @@
-"""URLs of a Redis behind Sentinel, and a queue behind a real one."""
+"""URLs of a Redis behind Sentinel, a queue behind a real one, and a failover."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from redis.asyncio.sentinel import SentinelConnectionPool
 
+from benchmarks.durability.failovers import fail_over
 from benchmarks.durability.server import (
     APPENDING,
     TrialSentinel,
     TrialServer,
+    Watch,
     any_server,
     free_port,
     running,
 )
+from benchmarks.durability.trial_jobs import Promise
+from jobs.connection import connect
 from jobs.job import Job
 from jobs.redis_queue import RedisQueue
 from jobs.sentinel_url import SentinelUrl, is_sentinel_url, read_sentinel_url
 from jobs.settings import QueueSettings
+
+ALONE = Watch(sentinels=1, quorum=1, down_after_ms=300)
+"""A sentinel that need not find others first, which takes seconds."""
 
 
 @pytest.mark.parametrize(
@@ -65,6 +74,28 @@ def test_secrets_are_not_shown() -> None:
     assert "second" not in repr(url)
 
 
+async def no_sentinel_is_forgotten(url: str) -> None:
+    """Several calls at once, of which each needs a connection, pass over one that is away."""
+    client = connect(url)
+    await asyncio.gather(*(client.ping() for _ in range(8)))
+    pool = client.connection_pool
+    assert isinstance(pool, SentinelConnectionPool)
+    ports = {
+        one.connection_pool.connection_kwargs["port"] for one in pool.sentinel_manager.sentinels
+    }
+    assert ports == {port for _, port in read_sentinel_url(url).addresses}
+    await client.aclose()
+
+
+def test_submissions_go_on_at_the_promoted_server() -> None:
+    report = fail_over(Promise.NONE, 2, ALONE, failovers=1, progress=lambda _: None)
+    assert report.failovers == 1
+    assert report.promotions >= 1
+    assert report.altered == 0
+    assert report.accepted > report.lost
+    assert report.outage_max_s < float("inf")
+
+
 async def test_a_queue_is_found_through_its_sentinels(
     tmp_path: Path,
     queue_settings: QueueSettings,
@@ -73,7 +104,7 @@ async def test_a_queue_is_found_through_its_sentinels(
 ) -> None:
     executable = any_server()
     with running(TrialServer(executable, tmp_path / "primary", APPENDING)) as primary:
-        watching = TrialSentinel(executable, tmp_path / "sentinel", "queue", primary.port, 1)
+        watching = TrialSentinel(executable, tmp_path / "sentinel", "queue", primary.port, ALONE)
         with running(watching) as sentinel:
             away = free_port()
             url = f"redis+sentinel://127.0.0.1:{away},127.0.0.1:{sentinel.port}"
@@ -83,6 +114,7 @@ async def test_a_queue_is_found_through_its_sentinels(
             claim = await open_queue(primary.url, queue_settings).leases.claim("w", 0)
             assert claim is not None
             assert (claim.job, claim.payload) == (job, b"picture")
+            await no_sentinel_is_forgotten(f"{url}/queue")
             unknown = open_queue(f"{url}/other", queue_settings)
             with pytest.raises(ConnectionError, match="other"):
                 await unknown.submissions.stats()

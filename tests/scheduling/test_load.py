@@ -1,4 +1,4 @@
-"""Longest run, stretch and wait equal their definitions, written out plainly."""
+"""Longest run and wait equal their definitions, written out plainly."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from scheduling.load import (
     Load,
     Slots,
     run_limits,
-    sustained_stretch,
     wait_ms,
     yielding,
 )
@@ -54,10 +53,10 @@ def over(load, group):
     return free_until(load, group.latest_start_ms) + free * SLOT_MS + group.last_ms
 
 
-@given(loads(), costs, st.none() | starts)
-def test_longest_run_and_stretch_match_their_definitions(load, network_ms, after):
+@given(loads(), st.floats(1, 20), st.floats(0.1, 1), st.none() | starts)
+def test_longest_runs_match_their_definitions(load, stretch, part, after):
     from_ms = -math.inf if after is None else NOW + after
-    longest, stretch = [math.inf], [math.inf]
+    longest, at_stretch = [math.inf], [math.inf]
     for place, group in enumerate(load.waiting):
         if group.latest_start_ms <= from_ms:
             continue
@@ -65,23 +64,22 @@ def test_longest_run_and_stretch_match_their_definitions(load, network_ms, after
         free, later = free_until(load, group.latest_start_ms), over(load, group)
         longest += [free - sum(g.cheapest_ms for g in before)]
         longest += [later - sum(g.cheapest_ms for g in until)]
-        stretch += [free / (network_ms + sum(g.narrowest_ms for g in before))]
-        stretch += [later / (network_ms + sum(g.narrowest_ms for g in until))]
-    limits = run_limits(load, network_ms, from_ms)
+        at_stretch += [part * later - stretch * sum(g.narrowest_ms for g in until)]
+    limits = run_limits(load, from_ms)
     assert limits.longest_ms == pytest.approx(min(longest), abs=1e-6)
-    assert limits.stretch == pytest.approx(max(0.0, min(stretch)), abs=1e-6)
+    assert limits.longest_at(stretch, part) == pytest.approx(min(at_stretch), abs=1e-6)
 
 
-@given(loads(), costs, starts, costs, costs)
-def test_more_waiting_work_never_allows_a_longer_run(load, network_ms, start, cheapest, network):
+@given(loads(), st.floats(1, 20), starts, costs, costs)
+def test_more_waiting_work_never_allows_a_longer_run(load, stretch, start, cheapest, network):
     groups = {g.latest_start_ms: g for g in load.waiting}
     known = groups.get(NOW + start, Group(NOW + start, 0.0, 0.0))
     sums = known.cheapest_ms + cheapest, known.narrowest_ms + network
     groups[NOW + start] = Group(NOW + start, *sums, known.last_ms)
     more = Load(NOW, load.workers, load.running, sorted(groups.values()), load.demand)
-    before, after = run_limits(load, network_ms), run_limits(more, network_ms)
+    before, after = run_limits(load), run_limits(more)
     assert after.longest_ms <= before.longest_ms + 1e-6
-    assert after.stretch <= before.stretch + 1e-9
+    assert after.longest_at(stretch) <= before.longest_at(stretch) + 1e-6
     assert wait_ms(more, NOW + 9e9) >= wait_ms(load, NOW + 9e9) - 1e-6
 
 
@@ -96,25 +94,26 @@ def test_a_load_counts_at_least_the_workers_that_its_runs_take(workers, free, co
     )
 
 
-@given(loads(least_waiting=1), costs)
-def test_one_more_worker_never_leaves_less_room(load, network_ms):
+@given(loads(least_waiting=1), st.floats(1, 20))
+def test_one_more_worker_never_leaves_less_room(load, stretch):
     more = Load(NOW, load.workers + 1, load.running, load.waiting, load.demand)
-    assert run_limits(more, network_ms).longest_ms >= run_limits(load, network_ms).longest_ms - 1e-6
-    assert run_limits(more, network_ms).stretch >= run_limits(load, network_ms).stretch - 1e-9
+    before, after = run_limits(load), run_limits(more)
+    assert after.longest_ms >= before.longest_ms - 1e-6
+    assert after.longest_at(stretch) >= before.longest_at(stretch) - 1e-6
 
 
 def test_jobs_of_one_slot_limit_each_other():
     # Twenty jobs of 100 ms that all must start within the slot at 1000 ms from now, one worker.
     burst = Load(NOW, 1, (), [Group(NOW + 1000, 20 * 10.0, 20 * 100.0)])
-    assert run_limits(burst, 100.0).stretch == pytest.approx((1000 + SLOT_MS) / 2100)
-    assert run_limits(burst, 100.0).longest_ms == pytest.approx(1000 + SLOT_MS - 200)
+    assert run_limits(burst).longest_at(0.4) == pytest.approx(1000 + SLOT_MS - 800)
+    assert run_limits(burst).longest_ms == pytest.approx(1000 + SLOT_MS - 200)
 
 
 def test_a_job_that_is_alone_in_its_slot_is_bound_by_its_start_alone():
     # It takes 400 ms from 300 ms on, on one worker: until then there is time for others.
     alone = Load(NOW, 1, (), [Group(NOW + 300, 400.0, 400.0, last_ms=400.0)])
     assert run_limits(alone).longest_ms == pytest.approx(300)
-    assert run_limits(alone, 50.0).stretch == pytest.approx((300 + SLOT_MS + 400) / 450)
+    assert run_limits(alone).longest_at(1.5) == pytest.approx(300 + SLOT_MS + 400 - 600)
 
 
 @given(loads(), st.integers(0, 90).map(lambda slot: NOW + slot * SLOT_MS))
@@ -125,11 +124,6 @@ def test_the_wait_lasts_until_earlier_work_has_filled_the_workers(load, latest_s
 
 def test_the_wait_is_infinite_without_a_worker():
     assert wait_ms(Load(NOW, 0), NOW) == math.inf
-
-
-def test_the_sustained_stretch_is_that_at_which_all_workers_are_busy():
-    assert sustained_stretch(Load(NOW, 4, demand=2.0)) == 2.0
-    assert sustained_stretch(Load(NOW, 4)) == math.inf
 
 
 jobs = st.tuples(st.floats(0, 4000), costs, costs)

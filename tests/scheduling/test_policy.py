@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from jobs.backlog import Group
 from jobs.job import Reason
-from scheduling.load import SLOT_MS, Load, run_limits, sustained_stretch
+from scheduling.load import SLOT_MS, Load, run_limits
+from scheduling.mix import Mix
 from scheduling.options import Option, narrowest_network
 from scheduling.policy import (
     ANTICIPATION,
@@ -25,6 +26,7 @@ from scheduling.policy import (
     spare_ms,
 )
 from scheduling.rungs import FLOOR, Rung
+from scheduling.worth import Worth
 from tests.scheduling.test_load import NOW, loads
 
 MARGIN = 1.25
@@ -50,8 +52,19 @@ ladders = st.builds(
 )
 
 
-def network(options: tuple[Option, ...]) -> float:
-    return narrowest_network(options).expected_ms
+mixes = st.lists(ladders, max_size=5).map(lambda pictures: mix_of(*pictures))
+
+
+busy = st.builds(lambda load, mix: replace(load, mix=mix), loads(), mixes)
+"""Any load, with what the worker knows of recent pictures."""
+
+
+def mix_of(*pictures: tuple[Option, ...]) -> Mix:
+    """The mix after these pictures."""
+    mix = Mix()
+    for options in pictures:
+        mix.add(options)
+    return mix
 
 
 def needed(option: Option, options: tuple[Option, ...]) -> float:
@@ -100,7 +113,7 @@ def test_a_pinned_width_has_reason_pinned():
     assert cheapest(options, pinned=True).reason is Reason.PINNED
 
 
-@given(ladders, ms, loads())
+@given(ladders, ms, busy)
 def test_never_wider_than_the_slack_allows(options, slack, load):
     decision = bind(options, slack, load)
     if decision is None:
@@ -111,20 +124,31 @@ def test_never_wider_than_the_slack_allows(options, slack, load):
         assert needed(decision.option, options) <= slack
 
 
-@given(ladders, ms, loads())
+@given(ladders, ms, busy)
 def test_never_wider_than_the_waiting_jobs_or_the_share_allow(options, slack, load):
     decision = bind(options, slack, load)
     assume(decision is not None and decision.option is not options[0])
     assert decision is not None
-    limits = run_limits(load, network(options))
-    assert decision.option.safe_ms <= limits.longest_ms
-    foreseen = ANTICIPATION * sustained_stretch(load) * network(options)
-    patient = PATIENCE * load.demand_slack_ms
-    share = min(SHARE * limits.stretch * network(options), max(foreseen, patient))
-    assert decision.option.expected_ms <= max(share, network(options))
+    chosen, limits = decision.option, run_limits(load)
+    narrowest = chosen is narrowest_network(options)
+    assert (chosen.expected_ms if narrowest else chosen.safe_ms) <= limits.longest_ms
+    if not narrowest:
+        stretch = stretch_beside(chosen, options, load)
+        assert chosen.expected_ms <= limits.longest_at(stretch, SHARE)
+        patient = PATIENCE * load.demand_slack_ms
+        sustained = load.demand * stretch <= ANTICIPATION * load.workers
+        assert sustained or chosen.expected_ms <= patient
 
 
-@given(ladders, ms, loads(), st.integers(0, 80), ms, ms)
+def stretch_beside(chosen: Option, options: tuple[Option, ...], load: Load) -> float:
+    """By how much all other work grows where its pictures are as wide as is worth the price of the
+    chosen one."""
+    networks = options[options.index(narrowest_network(options)) :]
+    worth = Worth.of(networks)
+    return (load.mix or worth).stretch_at(worth.gain_of(chosen))
+
+
+@given(ladders, ms, busy, st.integers(0, 80), ms, ms)
 def test_more_work_behind_never_means_wider(options, slack, load, slot, cheapest_ms, network_ms):
     start = NOW + slot * SLOT_MS
     groups = {g.latest_start_ms: g for g in load.waiting}
@@ -138,7 +162,7 @@ def test_more_work_behind_never_means_wider(options, slack, load, slot, cheapest
         assert pressed.option.safe_ms <= free.option.safe_ms
 
 
-@given(ladders, ms, ms, loads())
+@given(ladders, ms, ms, busy)
 def test_more_slack_never_means_narrower(options, a, b, load):
     less, more = (bind(options, slack, load) for slack in sorted((a, b)))
     if less is not None:
@@ -146,15 +170,16 @@ def test_more_slack_never_means_narrower(options, a, b, load):
         assert more.option.safe_ms >= less.option.safe_ms
 
 
-@given(ladders, ms, loads(), st.booleans())
+@given(ladders, ms, busy, st.booleans())
 def test_a_decision_is_a_function_of_its_arguments(options, slack, load, pinned):
     same = Load(load.now_ms, load.workers, tuple(load.running), tuple(load.waiting))
-    same = replace(same, demand=load.demand, demand_slack_ms=load.demand_slack_ms)
+    expected = {"demand": load.demand, "demand_slack_ms": load.demand_slack_ms}
+    same = replace(same, **expected, mix=load.mix)
     assert bind(options, slack, load, pinned) == bind(options, slack, same, pinned)
     assert late_ms(options, slack, load) == late_ms(options, slack, same)
 
 
-@given(ladders, ms, loads())
+@given(ladders, ms, busy)
 def test_the_reason_names_the_limit_that_applied(options, slack, load):
     decision = bind(options, slack, load)
     assume(decision is not None)
@@ -183,7 +208,7 @@ def test_the_smallest_feasible_budget_is_feasible_and_nothing_below_it_is(
     assert not admit(options, smallest * 0.999, overhead).feasible
 
 
-@given(ladders, ms, loads())
+@given(ladders, ms, busy)
 def test_what_is_admitted_could_be_bound_at_once(options, budget, load):
     if admit(options, budget).feasible:
         assert bind(options, budget, load) is not None
@@ -245,7 +270,7 @@ def test_the_best_in_time_runs_without_backlog_and_demand(options, slack, worker
         assert decision.reason not in (Reason.BACKLOG, Reason.DEMAND)
 
 
-@given(ladders, ms, loads())
+@given(ladders, ms, busy)
 def test_incoming_work_that_can_wait_does_not_narrow_a_run(options, slack, load):
     can_wait_ms = options[-1].expected_ms / PATIENCE * (1 + 1e-9)  # a hair beyond any rounding
     patient = replace(load, demand_slack_ms=can_wait_ms)
@@ -257,3 +282,14 @@ def test_a_budget_below_the_cheapest_cost_is_late_even_without_other_jobs():
     cheapest_ms = LADDER[0].safe_ms
     assert late_ms(LADDER, 0.75 * cheapest_ms, ALONE) == pytest.approx(0.25 * cheapest_ms)
     assert late_ms(LADDER, cheapest_ms, ALONE) == 0
+
+
+def test_of_two_pictures_in_one_burst_the_small_one_is_made_wider():
+    small, large = ladder(10, 20, 30, 40), ladder(100, 200, 300, 400)
+    waiting = [Group(NOW + 1500.0, 10.0, 600.0, 10.0)]
+    load = Load(NOW, 1, (), waiting, mix=mix_of(small, large))
+    wide, narrow = bind(small, 2000, load), bind(large, 2000, load)
+    assert wide is not None
+    assert narrow is not None
+    assert wide.option.rung.width > narrow.option.rung.width
+    assert narrow.reason is Reason.BACKLOG

@@ -12,7 +12,9 @@ from jobs.backlog import ClientLoad, Group
 from scheduling.load import Load
 from scheduling.policy import bind
 from scheduling.shares import over_share_ms, share_slack_ms
-from scheduling.simulation.simulator import SimulatedWorkers, SimulationResult, simulate
+from scheduling.simulation.machine import SimulatedWorkers
+from scheduling.simulation.result import SimulationResult
+from scheduling.simulation.simulator import simulate
 from scheduling.simulation.strategies import Ours
 from scheduling.simulation.workload import beside
 from tests.scheduling.simulation.test_simulator import TABLES, bursts
@@ -31,7 +33,7 @@ def test_client_that_used_nothing_is_narrowed_no_further_than_all(options, slack
 
 
 def test_client_that_used_its_part_is_held_to_it():
-    waiting = (Group(NOW + 1000, 10.0, 400.0),)
+    waiting = (Group(NOW + 1000, 10.0, 200.0),)
     free = Load(NOW, 2, waiting=waiting)
     own = ClientLoad(0.25, waiting, used=1.0)
     chosen = [bind(LADDER, 1000, load) for load in (free, replace(free, own=own))]

@@ -251,6 +251,32 @@ async def test_an_estimate_is_taken_at_once_or_not_at_all(make_job: MakeJob) -> 
     assert room.held == BYTES_PER_PIXEL * 1_000_000 + 5
 
 
+async def test_an_altered_result_is_not_sent(served: RunningGateway, raw_redis: Redis) -> None:
+    job = await ended_job(served)
+    (name,) = await raw_redis.keys(f"*:result:{job['id']}:*")
+    await raw_redis.setrange(name, 40, b"other")
+    result = await served.client.get(f"/jobs/{job['id']}/result")
+    assert assert_problem(result, 500, "data_loss")["lost"] == "result"
+
+
+async def test_an_altered_source_ends_its_job(
+    served: RunningGateway, worker: ScriptedWorker, raw_redis: Redis
+) -> None:
+    worker.go.clear()
+    running = await served.submit()
+    await worker.claimed.wait()
+    waiting = await served.submit()
+    (name,) = await raw_redis.keys(f"*:payload:{waiting['id']}")
+    await raw_redis.setrange(name, 40, b"other")
+    worker.go.set()
+    for job in (running, waiting):
+        await served.gateway.queue.submissions.wait(job["id"], 5)
+    status = (await served.client.get(f"/jobs/{waiting['id']}")).json()
+    assert (status["status"], status["error"]["code"]) == ("failed", "data_loss")
+    result = await served.client.get(f"/jobs/{waiting['id']}/result")
+    assert assert_problem(result, 500, "data_loss")["lost"] == "source"
+
+
 async def test_an_answered_picture_is_dropped_and_its_record_stays(
     served: RunningGateway, raw_redis: Redis
 ) -> None:

@@ -3,6 +3,9 @@ results that they fetch from there, and what the gateway says while the bucket i
 
 from __future__ import annotations
 
+import asyncio
+import shutil
+from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,12 +14,14 @@ import httpx
 import obstore
 import pytest
 
+from anysr_client import AsyncClient, Conflict
 from jobs.keys import Keys
 from jobs.outages import PICTURES_UNREACHABLE
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
 from service.settings import GatewaySettings
 from tests.service.harness import RunningGateway, ScriptedWorker, Start, assert_problem, drawn
+from tests.service.test_status_http import metrics_of
 from tests.support.key_files import new_key
 from tests.support.s3 import S3Server, s3_server
 from tests.support.waiting import eventually
@@ -25,6 +30,8 @@ pytestmark = pytest.mark.usefixtures("worker")
 
 OpenQueue = Callable[[str, QueueSettings], RedisQueue]
 BUCKET = "pictures"
+NODE = shutil.which("node")
+UPLOADING = Path(__file__).parents[1] / "clients" / "upload.mjs"
 LIMIT = GatewaySettings().max_body_bytes
 
 
@@ -92,6 +99,53 @@ async def test_an_upload_becomes_a_job(served: RunningGateway) -> None:
     assert answer.status_code == 202, answer.text
 
 
+async def test_the_client_of_python_uploads(served: RunningGateway) -> None:
+    picture = drawn(300, 200)
+    async with AsyncClient(f"http://127.0.0.1:{served.port}") as client:
+        made = await client.upscale(await client.upload(picture), scale=2)
+        uploaded = await client.upload(picture)
+        job = await client.submit(uploaded, scale=2)
+        assert (await job.wait()).status == "succeeded"
+        with pytest.raises(Conflict) as used:
+            await client.submit(uploaded, scale=2)
+    assert used.value.code == "upload_used"
+    assert made.picture == (await served.upscale(picture)).content
+
+
+@pytest.mark.skipif(NODE is None, reason="node is not installed")
+async def test_the_client_of_javascript_uploads(served: RunningGateway, tmp_path: Path) -> None:
+    picture, result = tmp_path / "picture.png", tmp_path / "result.png"
+    picture.write_bytes(drawn(300, 200))
+    server = f"http://127.0.0.1:{served.port}"
+    command = (str(NODE), str(UPLOADING), server, str(picture), str(result))
+    done = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=STDOUT)
+    async with asyncio.timeout(120):
+        output, _ = await done.communicate()
+    assert output.decode().split() == ["succeeded", "upload_used"]
+    assert result.read_bytes() == (await served.upscale(picture.read_bytes())).content
+
+
+async def test_the_metrics_show_how_full_the_bucket_is(start: Start, queue: RedisQueue) -> None:
+    async with start(snapshot_seconds=0.05) as served:
+        before = await metrics_of(served)
+        assert before["anysr_bucket_limit_bytes", "pictures"] == 10_240 << 20
+        await new_upload(served, 1000)
+        await new_upload(served, 234)
+
+        async def counted() -> bool:
+            now = await metrics_of(served)
+            found = [
+                now[f"anysr_bucket_{what}", "pictures"] - before[f"anysr_bucket_{what}", "pictures"]
+                for what in ("objects", "used_bytes")
+            ]
+            return found == [2, 1234]
+
+        await eventually(counted, "two uploads of 1234 bytes in the metrics")
+    health = await queue.registry.health()
+    assert health.bucket is not None
+    assert health.bucket.limit_bytes == 10_240 << 20
+
+
 async def test_a_url_takes_one_picture_of_its_size_and_kind(served: RunningGateway) -> None:
     picture = drawn()
     upload = await new_upload(served, len(picture), content_type="image/png")
@@ -156,9 +210,13 @@ async def test_what_is_not_there_or_not_right_queues_nothing(
 async def test_an_expired_upload_is_unknown(
     served: RunningGateway, raw_redis: Any, queue_settings: QueueSettings
 ) -> None:
-    upload = await written(served, drawn())
-    await raw_redis.pexpire(Keys(queue_settings.namespace).upload(upload), 1)
-    await eventually(lambda: _is_unknown(served, upload), "the end of an upload")
+    upload = await new_upload(served, 10)
+    assert upload["valid_s"] == queue_settings.upload_seconds == 900
+    assert "X-Amz-Expires=900&" in upload["url"]
+    key = Keys(queue_settings.namespace).upload(upload["id"])
+    assert 0 < await raw_redis.pttl(key) <= 900_000
+    await raw_redis.pexpire(key, 1)
+    await eventually(lambda: _is_unknown(served, upload["id"]), "the end of an upload")
 
 
 async def _is_unknown(served: RunningGateway, upload: str) -> bool:

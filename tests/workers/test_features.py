@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
 
+from images.features import BAND_EDGES, MAX_WINDOWS, SIDE, _corners
+from images.features import BANDS as MEASURED_BANDS
 from images.picture import Picture, Raster
-from models.expectation import MOST_DB, expectation_of
-from workers.features import BAND_EDGES, MAX_WINDOWS, SIDE, _corners, features_of
+from models.expectation import BANDS, MOST_DB, expectation_of
+from workers.features import features_of
 
 PHOTOGRAPH = np.ascontiguousarray(data.astronaut()[20:148, 150:310])
 
@@ -91,3 +93,7 @@ def test_jpeg_is_blocky_and_a_photograph_is_not() -> None:
     Image.fromarray(PHOTOGRAPH).save(buffer, "JPEG", quality=15)
     coded = np.array(Image.open(buffer))
     assert seen(coded)[-2] > 0.3 > abs(seen(PHOTOGRAPH)[-2]) + 0.1
+
+
+def test_the_regression_has_a_weight_for_each_band() -> None:
+    assert MEASURED_BANDS == BANDS

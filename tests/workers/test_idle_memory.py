@@ -48,9 +48,11 @@ class Keeper:
         self.released += 1
 
 
-def test_memory_is_released_once_per_idle_period(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_released_once_per_idle_period_and_after_measurements(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(idle_memory, "POLL_S", 0.005)
-    keeper, idle_s, looks = Keeper(), 0.0, 0
+    keeper, idle_s, now_s, looks = Keeper(), 0.0, 0.0, 0
     entry = default_entry()
     served = LoadedModel(entry, keeper, tiling_of(entry))  # type: ignore[arg-type]
     current, turned = (
@@ -73,8 +75,9 @@ def test_memory_is_released_once_per_idle_period(monkeypatch: pytest.MonkeyPatch
         await eventually(lambda: looks >= seen + 2, "two further polls")
 
     async def watched() -> None:
-        nonlocal idle_s
-        resting = asyncio.create_task(IdleMemory(current, turn, idle, math.inf).run())
+        nonlocal idle_s, now_s
+        memory = IdleMemory(current, turn, idle, math.inf, lambda: now_s)
+        resting = asyncio.create_task(memory.run())
         for expected in (1, 2):
             await looked()
             assert keeper.released == expected - 1, "a worker that is busy needs it"
@@ -84,6 +87,17 @@ def test_memory_is_released_once_per_idle_period(monkeypatch: pytest.MonkeyPatch
             await looked()
             assert keeper.released == expected
             idle_s = 0.0
+        await looked()
+        idle_s = IDLE_S
+        await looked()
+        # As of a model that is loaded on demand, or of costs that are measured again.
+        assert memory.measuring(lambda: 7.0) == 7.0
+        await looked()
+        assert keeper.released == 3, "not between two measurements"
+        now_s += IDLE_S
+        await looked()
+        await looked()
+        assert keeper.released == 4
         resting.cancel()
 
     asyncio.run(watched())

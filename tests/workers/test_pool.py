@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,19 @@ def test_a_process_that_does_not_end_in_time_is_killed(tmp_path: Path) -> None:
     [pid] = pool.pids
     pool.stop(grace_s=0.1)
     assert not lives(pid)
+
+
+def test_a_pool_that_is_killed_while_it_stops_has_ended(tmp_path: Path) -> None:
+    pool = pool_of(tmp_path, 2, STUBBORN)
+    pool.start()
+    until_written(tmp_path, "0", "1")
+    pids = pool.pids
+    stopping = threading.Thread(target=pool.stop)
+    stopping.start()
+    pool.kill()
+    stopping.join(30)
+    assert not stopping.is_alive()
+    assert not any(lives(pid) for pid in pids)
 
 
 def test_stopping_does_not_wait_for_a_restart_pause(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 
 import pytest
 
@@ -14,6 +16,7 @@ from models.catalog import Catalog
 from scheduling.cost_line import Line
 from scheduling.cost_model import CostModel
 from scheduling.load import Load
+from scheduling.mix import Mix
 from scheduling.rungs import FLOOR, ladder
 from scheduling.stages import stage_of
 from scheduling.tiling import Tiling
@@ -104,6 +107,14 @@ def test_contended_runs_are_predicted_by_and_update_contended_costs() -> None:
     assert choose_rung(job, models, costs, 60_000, ALONE).decision.option.expected_ms == before
     predicted = admitted(job, snapshot(costs), CATALOG, overhead_ms=0)
     assert predicted.narrowest_ms == pytest.approx(before)
+
+
+def test_a_worker_counts_the_jobs_that_it_claims_in_its_mix() -> None:
+    models, mix = models_of(Gated()), Mix()
+    load = replace(ALONE, mix=mix)
+    choose_rung(a_job(), models, costs_by_input(models), 60_000, load)
+    assert mix
+    assert mix.stretch_at(math.inf) == 1.0
 
 
 def work_ms(costs: CostModel, choice: RungChoice) -> float:

@@ -113,6 +113,27 @@ def _sources() -> tuple[Panel, ...]:
             Query("anysr:bucket_failures:increase15m", "{{operation}}, 15 minutes"),
             about="The store refuses the service's credentials, lacks the bucket, or is not there.",
         ),
+        lines(
+            "Bytes in the bucket of the pictures",
+            "bytes",
+            Query("max(anysr_bucket_used_bytes)", "used"),
+            Query("max(anysr_bucket_limit_bytes)", "limit"),
+            about="Sources, results, cached pictures and uploads below ANYSR_BLOB_URL; the limit "
+            "is ANYSR_BLOB_MB. Empty where pictures are in Redis.",
+        ),
+        lines(
+            "Bucket of the pictures full",
+            "percentunit",
+            Query("anysr:bucket_fill:ratio", "{{holds}}"),
+            about="Fraction of the limit in use; at 1, new jobs and uploads are refused.",
+            limits=(0.8,),
+        ),
+        lines(
+            "Pictures in the bucket",
+            "none",
+            Query("max(anysr_bucket_objects)", "objects"),
+            about="Each is deleted with its job, or when it expires.",
+        ),
     )
 
 

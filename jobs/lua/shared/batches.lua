@@ -1,15 +1,17 @@
 -- Put after clients.lua: batches. A batch has a record beside those of jobs, named `batch-` and its id, with
--- the number of its sources in each state; and a list of its sources, each the state, a space and JSON. The
--- steps for batches get two more keys: `batches`, all that have not ended by when their lease ends, and the
--- list of one of them. A record with a `lease_token` is worked off by the gateway that knows the token.
+-- the number of its sources in each state; a list of its sources, each the state, a space and JSON; and, by
+-- the index of a source that has not ended, the URL to which its picture is put. The steps for batches get
+-- three more keys: these `urls` of one of them; `batches`, all that have not ended by when their lease ends;
+-- and the list of one of them. A record with a `lease_token` is worked off by the gateway that knows the token.
 
-local function move_item(id, items, index, before, element)
+local function move_item(id, items, urls, index, before, element)
   local after = string.match(element, '^%a+')
   redis.call('LSET', items, index, element)
   redis.call('HINCRBY', records .. id, before, -1)
   redis.call('HINCRBY', records .. id, after, 1)
   if after ~= 'waiting' and after ~= 'running' then
     redis.call('HINCRBY', counts, 'batch_sources_' .. after, 1)
+    redis.call('HDEL', urls, index)
   end
 end
 

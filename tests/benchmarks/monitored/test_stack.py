@@ -8,10 +8,13 @@ from benchmarks.monitored.stack import METRICS_PORT, OwnPorts, overrides
 from tests.deploy.compose_files import DEPLOY, read
 
 PORTS = OwnPorts(9998, 9999)
-PUBLISHED = {"ports": ["127.0.0.1:9998:9101"]}
+PUBLISHED = {
+    "ports": ["127.0.0.1:9998:9101"],
+    "healthcheck": {"test": ["CMD", "python", "-P", "-m", "cli.health", "live"]},
+}
 
 
-def test_as_deployed_only_ports_are_added() -> None:
+def test_as_deployed_ports_are_added_and_readiness_is_waited_for_elsewhere() -> None:
     assert overrides({}, PORTS, None) == {
         "services": {
             "gateway": {"environment": {}, **PUBLISHED},

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -41,11 +42,16 @@ class Scene:
     began: asyncio.Event = field(default_factory=asyncio.Event)
     history: io.StringIO = field(default_factory=io.StringIO)
     asked: list[str] = field(default_factory=list)
+    within_s: float = 30.0
 
     async def claimed(self, worker: int, token: int) -> None:
         keys, client = self.service.keys, self.service.client
         name = f"some-host-{self.service.workers[worker].pid}-ab12"
-        fields = {"status": "running", "token": str(token), "worker": name}
+        fields: Mapping[Any, Any] = {
+            "status": "running",
+            "token": str(token),
+            "worker": name,
+        }
         await client.hset(keys.record(JOB), mapping=fields)
         await client.zadd(keys.leases, {JOB: 1e15})
 
@@ -75,7 +81,7 @@ class Scene:
         observer = Observer(self._gateway(), ("http://gateway",), Recorder(self.history))
         strikes = AimedStrikes(self.service, observer, book)
         return asyncio.create_task(
-            strikes.bring_about(Fault(0.0, kind, 0, 20.0, resets=False), self.began.set)
+            strikes.bring_about(Fault(0.0, kind, 0, 20.0, False), self.within_s, self.began.set)
         )
 
     def _gateway(self) -> httpx.AsyncClient:
@@ -176,9 +182,7 @@ async def test_a_stopped_worker_goes_on_once_its_job_is_anothers(scene: Scene) -
     await eventually(lambda: process.status() == psutil.STATUS_SLEEPING, "one that goes on")
 
 
-async def test_without_a_job_nothing_is_struck(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(aimed_strikes, "AIMING_S", 0.05)
+async def test_without_a_job_nothing_is_struck(scene: Scene) -> None:
+    scene.within_s = 0.05
     assert await scene.strike(Kind.LATE_RESULT) is None
     assert not scene.began.is_set()

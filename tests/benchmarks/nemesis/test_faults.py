@@ -20,8 +20,10 @@ from benchmarks.nemesis.requests import wishes
 EXPECTED = [
     "3.50 s: worker killed (0), 0.00 s",
     "9.19 s: worker killed (1), 0.00 s",
+    "9.95 s: result held up until another worker runs its job (0), 8.86 s",
     "11.98 s: connections cut (4), 0.00 s",
     "12.26 s: worker stopped past its lease (1), 3.03 s",
+    "13.07 s: result held up until its job has ended (0), 7.79 s",
 ]
 
 
@@ -85,3 +87,4 @@ def test_callers_draw_their_requests_from_the_seed_with_marks_of_their_own() -> 
     assert first == again
     marks = {wish.mark for wish in (*first, *other)}
     assert len(marks) == 100
+    assert 0 < sum(wish.repeats for wish in first) < 50 / 4

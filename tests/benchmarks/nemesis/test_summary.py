@@ -52,6 +52,17 @@ def test_a_summary_counts_faults_ends_and_runs() -> None:
     assert summary.to_dict()["found"] == []
 
 
+def test_a_job_that_stood_still_counts_for_that_alone() -> None:
+    events = [
+        Event(What.BEGIN, 0.0, wall_ms=WALL_MS),
+        Event(What.ACCEPTED, 0.1, mark=1, job="j1"),
+        end("j1", 1, "succeeded", None, WALL_MS + 1e3),
+        Event(What.FAULT, 0.2, until=1.9, text=Kind.STALL.value),
+        Event(What.FAULT, 0.3, until=1.0, text=Kind.PARTITION.value, count=0),
+    ]
+    assert summarise(1, 1.0, events).punctuality == {Kind.STALL: Punctuality(1, 0, 1.0)}
+
+
 def test_what_was_noticed_counts_from_the_start_without_standstills() -> None:
     begun = Event(What.BEGIN, 0.0, wall_ms=WALL_MS)
     noticed = Event(What.NOTICED, 50.0, text="49.00 s: lost: a job")

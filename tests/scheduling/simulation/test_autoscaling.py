@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from scheduling.options import Option
 from scheduling.rungs import FLOOR, Rung
 from scheduling.simulation.autoscaling import SYNC_MS, Autoscaler, Fleet, Reading, Signal
-from scheduling.simulation.simulator import SimulatedWorkers, simulate
+from scheduling.simulation.machine import SimulatedWorkers
+from scheduling.simulation.simulator import simulate
 from scheduling.simulation.strategies import Ours
 from scheduling.simulation.workload import Kind, Workload
 

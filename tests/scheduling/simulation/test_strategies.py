@@ -18,7 +18,7 @@ IDLE = Load(0.0, 4)
 
 
 def case(slack_ms: float, alike: int = 0) -> Case:
-    return Case(LADDER, slack_ms, IDLE, alike)
+    return Case(LADDER, slack_ms, IDLE, alike, worker=0)
 
 
 def test_greedy_takes_the_widest_in_time_or_else_the_cheapest() -> None:

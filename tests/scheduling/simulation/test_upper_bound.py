@@ -10,7 +10,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from scheduling.simulation.simulator import SimulatedWorkers, simulate
+from scheduling.simulation.machine import SimulatedWorkers
+from scheduling.simulation.simulator import simulate
 from scheduling.simulation.strategies import STRATEGIES
 from scheduling.simulation.upper_bound import OutOfReachError, bound
 from tests.scheduling.simulation.test_simulator import TABLES, bursts, workload

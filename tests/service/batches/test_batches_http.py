@@ -59,17 +59,43 @@ async def test_each_source_becomes_a_picture_of_its_own(
     assert {claim.job.budget_ms for claim in worker.claims} == {600_000.0}
 
 
+OPEN_TO_THIS_MACHINE = {"result_hosts": ("127.0.0.1",), "result_http": True}
+
+
+async def confidential_in(raw_redis: Redis, keys: Keys, batch: str) -> tuple[int, bool]:
+    """Return the number of URLs that are kept of a batch, and whether one is in its sources."""
+    listed: Any = await raw_redis.lrange(keys.batch_items(batch), 0, -1)
+    return await raw_redis.hlen(keys.batch_urls(batch)), "confidential" in str(listed)
+
+
+async def test_a_url_to_write_to_is_kept_until_its_source_has_ended(
+    start: Start, worker: ScriptedWorker, remote: Remote, raw_redis: Redis, keys: Keys
+) -> None:
+    worker.go.clear()
+    sources = sources_of(remote, *TEN)
+    for source in sources[1:]:
+        source["result_url"] = remote.url("/out/a.png?X-Amz-Signature=confidential")
+    async with start(**fetching(remote, batch_jobs=2, **OPEN_TO_THIS_MACHINE)) as served:
+        batch = await posted(served.client, sources)
+        async with asyncio.timeout(10):
+            await worker.claimed.wait()
+        assert await confidential_in(raw_redis, keys, batch["id"]) == (9, False)
+        await served.client.delete(batch["links"]["self"])
+        await ended(served.client, batch)
+        assert await confidential_in(raw_redis, keys, batch["id"]) == (0, False)
+
+
 async def test_each_picture_goes_where_its_source_says(
-    start: Start, worker: ScriptedWorker, remote: Remote
+    start: Start, worker: ScriptedWorker, remote: Remote, raw_redis: Redis, keys: Keys
 ) -> None:
     remote.serves("/out/a.png", b"")
     signed = "/out/a.png?X-Amz-Signature=confidential"
     sources: list[dict[str, str]] = sources_of(remote, "/0", "/1")
     sources[0]["result_url"] = remote.url(signed)
-    open_to = {"result_hosts": ("127.0.0.1",), "result_http": True}
-    async with start(**fetching(remote, **open_to)) as served:
+    async with start(**fetching(remote, **OPEN_TO_THIS_MACHINE)) as served:
         batch = await posted(served.client, sources)
         await ended(served.client, batch)
+        assert await confidential_in(raw_redis, keys, batch["id"]) == (0, False)
         first, second = await items_of(served.client, batch)
         assert (first["place"], second["place"]) == ("http://127.0.0.1", None)
         assert "confidential" not in json.dumps(first)
