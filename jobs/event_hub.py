@@ -112,8 +112,8 @@ class EventHub:
 
     def follow(self, job_id: str, subscription: Subscription) -> None:
         """Receive a job's own channels for a subscription: that of its end unless this process
-        awaits it anyway, and that of its changes if it is watched. The subscription is told to read
-        the job again once that works."""
+        awaits it anyway, and that of its changes if it is watched. The subscription is notified
+        once that works, to read the job again."""
         if not self.awaits(job_id):
             self._followed[self._keys.end_of(job_id)] = job_id
         if not subscription.ends_only:

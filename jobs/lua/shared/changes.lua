@@ -40,7 +40,7 @@ local function keep_stopping_run(run, till, free_at)
   redis.call('ZADD', ends, text(free_at), run)
 end
 
--- Ends a job, and answers nothing; who waits for it is not told yet.
+-- Ends a job, and answers nothing; who waits for it is not notified yet.
 local function record_end(id, now, status, ...)
   if status ~= 'succeeded' then withdraw(id, now) end
   count_run(id, now)
