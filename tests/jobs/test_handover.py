@@ -99,7 +99,9 @@ async def test_unanswered_hand_overs_use_up_no_attempt(
     for _ in range(queue_settings.max_attempts + 2):
         assert (claim.job, claim.attempt, claim.handed_over) == (job, 1, True)
         before, claim = claim, await hands.next(claim)
-        assert await queue.leases.renew(before, 0.0) is LeaseState.LOST, "it learns that on waking up"
+        assert await queue.leases.renew(before, 0.0) is LeaseState.LOST, (
+            "it learns that as it wakes"
+        )
         await queue.leases.report_stopped(before)
     await hands.run_out(claim)
     view = await queue.submissions.view(job.id)
