@@ -15,6 +15,8 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import ExponentialBackoff, NoBackoff
 
+from jobs.cluster_connection import pool_of
+from jobs.cluster_url import is_cluster_url, read_cluster_url
 from jobs.outages import (
     CALL_TIMEOUT_S,
     CONNECT_TIMEOUT_S,
@@ -193,9 +195,9 @@ def _packed(connection: AbstractConnection, command: Command) -> list[bytes]:
     return [hiredis.pack_command(parts)]
 
 
-def connect(url: str) -> SteadyRedis:
-    """Return a client of a redis://, rediss://, unix:// or redis+sentinel:// URL; it connects at
-    its first use."""
+def connect(url: str, tag: str = "") -> SteadyRedis:
+    """Return a client of a redis://, rediss://, unix://, redis+sentinel:// or redis+cluster:// URL;
+    it connects at its first use. In a cluster it speaks to the node that holds the hash `tag`."""
     options: dict[str, Any] = {
         "protocol": 2,
         "decode_responses": False,
@@ -209,6 +211,9 @@ def connect(url: str) -> SteadyRedis:
         options["socket_keepalive"] = True
     if is_sentinel_url(url):
         return _through_sentinels(read_sentinel_url(url), options)
+    if is_cluster_url(url):
+        pool = pool_of(read_cluster_url(url), tag, options)
+        return cast("SteadyRedis", SteadyRedis.from_pool(pool))
     return cast("SteadyRedis", SteadyRedis.from_url(url, **options))
 
 

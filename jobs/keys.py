@@ -1,4 +1,8 @@
-"""The names of all keys and channels that the queue uses in Redis."""
+"""The names of all keys and channels that the queue uses in Redis.
+
+All names of a queue have one hash tag, the part in braces, so that a cluster keeps them in one slot
+and a script may use them all.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +13,30 @@ from jobs.job import DeliveryKind
 
 @dataclass(frozen=True)
 class Keys:
-    """The names of one namespace. An id is appended to a prefix, also within Lua."""
+    """The names of one namespace, or of one of its shards. An id is appended to a prefix, also
+    within Lua."""
 
     namespace: str
+    shard: int | None = None
+    """Number of a shard; None for what is not divided among shards."""
+
+    @property
+    def tag(self) -> str:
+        """The hash tag, with which every name begins: `{anysr}`, or `{anysr:3}` of a shard."""
+        shard = "" if self.shard is None else f":{self.shard}"
+        return f"{{{self.namespace}{shard}}}"
 
     def _name(self, part: str) -> str:
-        return f"{self.namespace}:{part}"
+        return f"{self.tag}:{part}"
 
     @property
     def pending(self) -> str:
         """Sorted set: ids of the waiting jobs, by latest start in ms."""
         return self._name("pending")
+
+    def pending_of(self, client: str) -> str:
+        """Return the name of the sorted set of a client's waiting jobs, by latest start in ms."""
+        return f"{self.pending}@{client}"
 
     @property
     def leases(self) -> str:
@@ -146,6 +163,10 @@ class Keys:
         is due in ms: one for each host (`deliveries:host`), and `waiting_deliveries`."""
         return self._name("deliveries")
 
+    def deliveries_of(self, host: str) -> str:
+        """Return the name of the sorted set of a host's deliveries."""
+        return f"{self.deliveries}:{host}"
+
     def waiting_deliveries(self, kind: DeliveryKind) -> str:
         """Return the name of the sorted set of all deliveries of a kind that wait."""
         return f"{self.deliveries}-{kind}"
@@ -252,6 +273,16 @@ class Keys:
         """Return the name of the set of jobs that were accepted from a client with a limit on them;
         ended ones may be in it."""
         return self._name(f"client-jobs:{client}")
+
+    def charged(self, job_id: str) -> str:
+        """Return the name of the expiring day for which a job of a divided queue was counted for
+        its client (lua/charge.lua)."""
+        return self._name(f"charged:{job_id}")
+
+    @property
+    def homes(self) -> str:
+        """Counter: workers of a divided queue that have chosen their shard."""
+        return self._name("homes")
 
     @property
     def cached_by_use(self) -> str:

@@ -26,6 +26,8 @@ from jobs.terms import Terms, terms_in_scripts
 
 log = logging.getLogger(__name__)
 
+COPIED_S = 30
+"""Time to live of a result that is about to be kept."""
 NO_TOKEN = 0
 """Token of a result that no worker has claimed."""
 
@@ -92,6 +94,18 @@ class RedisCachedPictures(CachedPictures):
         return await self._kept(bounds, names, group + variant, facts, "1" if move else "")
 
     @reports_outages
+    async def keep_copy(
+        self, view: JobView, picture: bytes, group: str, variant: str, bounds: CacheBounds
+    ) -> Kept:
+        """Keep a picture that is the result of a job on another server, as `keep`."""
+        result = self._keys.result(view.job.id, view.token)
+        storing = ("SET", result, picture, "EX", COPIED_S)
+        (stored,) = await self._client.together(storing)
+        if isinstance(stored, ResponseError):
+            return await self.drop_old(bounds)
+        return await self.keep(view, group, variant, bounds, move=True)
+
+    @reports_outages
     async def drop_old(self, bounds: CacheBounds) -> Kept:
         return await self._kept(bounds, (), "", "", "")
 
@@ -124,7 +138,7 @@ class RedisCachedPictures(CachedPictures):
     async def end_job(
         self, cached: CachedPicture, job: Job, spent_ms: float, terms: Terms
     ) -> JobView | None:
-        if not await self._copied(cached, job.id):
+        if not await self.copied(cached, job.id):
             return None
         remaining_ms = job.budget_ms - spent_ms
         wishes = job.id, JOB.encode(job), remaining_ms, job.on_miss.value, job.requirement
@@ -155,7 +169,7 @@ class RedisCachedPictures(CachedPictures):
             raise NotDurableYet
         return await self._scripts.run_durably(self._durable, (), "record_done", *arguments)
 
-    async def _copied(self, cached: CachedPicture, job_id: str) -> bool:
+    async def copied(self, cached: CachedPicture, job_id: str) -> bool:
         """Copy a cached picture within its server, as the result of a job."""
         result = self._keys.result(job_id, NO_TOKEN)
         _, copied, _ = await self._client.together(

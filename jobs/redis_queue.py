@@ -1,8 +1,8 @@
 """The queue on Redis: earliest latest-start first, leases, fenced results.
 
 Every change is one Lua script on the server's own clock, so a gateway, a worker or Redis itself
-(with an append-only file) may die between any two lines here and no accepted job is lost. Lives
-on a single Redis, not on a cluster.
+(with an append-only file) may die between any two lines here and no accepted job is lost. All keys
+have one hash tag: in a cluster they are on one node.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ class RedisQueue:
             if blobs is not client:
                 self._clients = (client, blobs)
                 servers["pictures"] = blobs
+        self.scripts, self.pictures, self.keys = scripts, pictures, keys
         self.registry = RedisRegistry(
             client, keys, scripts, settings.pulse_ttl_seconds, servers, index
         )
@@ -96,10 +97,16 @@ class RedisQueue:
     @classmethod
     def connect(cls, url: str, settings: QueueSettings) -> RedisQueue:
         """Return the queue of a Redis URL; it connects at its first use."""
-        client = connect(url)
+        return cls.of(connect(url, Keys(settings.namespace).tag), settings)
+
+    @classmethod
+    def of(cls, client: SteadyRedis, settings: QueueSettings) -> RedisQueue:
+        """Return the queue on the server of a client, which it closes."""
         if settings.bucket is not None:
             return cls(client, Bucket(settings.bucket), settings)
-        return cls(client, connect(settings.blob_url) if settings.blob_url else client, settings)
+        if not settings.blob_url:
+            return cls(client, client, settings)
+        return cls(client, connect(settings.blob_url, Keys(settings.namespace).tag), settings)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -126,7 +126,7 @@ class RedisSubmissions(Submissions):
     ) -> JobView:
         """Return the job of an answer of submit.lua, or raise why it was refused."""
         if answer[0] == b"over" and limits is not None:
-            raise _over(job, limits, *answer[1:])
+            raise over(job, limits, *answer[1:])
         if answer[0] == b"share":
             raise OverShare(float(answer[1]), backlog_of(answer[2]))
         if answer[0] == b"late":
@@ -313,7 +313,7 @@ def _counted(job: Job, limits: ClientLimits | None) -> tuple[Argument, Argument,
     return pixels, optional(limits.pixels_per_day), optional(limits.jobs_waiting)
 
 
-def _over(job: Job, limits: ClientLimits, why: bytes, used: bytes, day_ms: bytes) -> AnysrError:
+def over(job: Job, limits: ClientLimits, why: bytes, used: bytes, day_ms: bytes) -> AnysrError:
     """Return the error of a job that its client's limits do not allow."""
     if why == b"jobs":
         return too_many_jobs(limits)

@@ -72,7 +72,7 @@ class S3CachedPictures(RedisCachedPictures):
         used = ("ZADD", self._keys.cached_by_use, "XX", cached.found_ms, cached.name)
         await self._client.together(used)
 
-    async def _copied(self, cached: CachedPicture, job_id: str) -> bool:
+    async def copied(self, cached: CachedPicture, job_id: str) -> bool:
         await self._used(cached)
         result = self._s3_blobs.result_name(job_id, NO_TOKEN)
         await self._index.reserve(result, cached.bytes, self._result_ttl_s)

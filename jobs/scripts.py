@@ -10,8 +10,10 @@ from typing import Any, Literal, NamedTuple, get_args
 from redis.exceptions import NoScriptError, ResponseError
 
 from jobs.connection import Command, OnFirst, SteadyRedis, ignore
+from jobs.declared_keys import declared
 from jobs.durability import DurableCalls
 from jobs.heartbeat_parts import FIELDS
+from jobs.job import DeliveryKind
 from jobs.keys import Keys
 
 Step = Literal[
@@ -27,6 +29,8 @@ Step = Literal[
     "report_stopped",
     "stats",
     "allow",
+    "charge",
+    "refund",
     "claim_deliveries",
     "end_delivery",
     "dead_deliveries",
@@ -37,6 +41,7 @@ Step = Literal[
     "cancel_batch",
 ]
 STEPS: tuple[Step, ...] = get_args(Step)
+REGISTRY_SCRIPTS = ("heartbeat", "retire")
 SHARED = (
     *("common", "budget", "backlog", "lateness", "shares"),
     *("precedence", "repeats", "deliveries", "changes", "clients", "batches"),
@@ -74,8 +79,13 @@ def _source(name: str) -> str:
     return path.read_text("utf-8")
 
 
+def registry_source(name: str) -> str:
+    """Return a script of the registry."""
+    return "\n".join((_source("shared/registry"), _source(name)))
+
+
 @cache
-def _step_source(step: Step) -> str:
+def step_source(step: Step) -> str:
     """Return a step with what all share. It is made once, however many queues a process has."""
     return "\n".join((*(_source(f"shared/{name}") for name in SHARED), _source(step)))
 
@@ -90,10 +100,9 @@ class Scripts:
         self, client: SteadyRedis, keys: Keys, job_ttl_seconds: int, pictures_here: bool
     ) -> None:
         self._client = client
-        self._steps = {step: client.register_script(_step_source(step)) for step in STEPS}
+        self._steps = {step: client.register_script(step_source(step)) for step in STEPS}
         self._heartbeat, self._retire = (
-            client.register_script("\n".join((_source("shared/registry"), _source(name))))
-            for name in ("heartbeat", "retire")
+            client.register_script(registry_source(name)) for name in REGISTRY_SCRIPTS
         )
         self._names = [keys.pending, keys.leases, keys.waits, keys.tokens]
         self._names += [keys.ages, keys.entries, keys.slots, keys.sums, keys.ends]
@@ -101,20 +110,22 @@ class Scripts:
         self._names += [keys.deliveries, keys.delivery_hosts]
         self._names += [keys.dead_deliveries, keys.delivery_wake]
         self._names += [keys.active, keys.shares, keys.heads, keys.workers, keys.runs]
+        kinds = DeliveryKind.RESULT, DeliveryKind.WEBHOOK
+        self._names += [keys.waiting_deliveries(kind) for kind in kinds]
         self._shared: list[Argument] = [keys.records, keys.events, keys.wake]
         self._shared += [keys.payloads if pictures_here else "", job_ttl_seconds]
         self._keys = keys
 
     async def run(self, step: Step, *arguments: Argument, client: str | None = None) -> Any:
         """Run one step. The head of its script describes its arguments and its answer. With a
-        `client`, the keys of its counters and jobs are the last ones."""
-        names = self._names_for(client)
+        `client`, the keys of its counters and jobs follow those of every step."""
+        names = self._names_for(step, arguments, client)
         return await self._steps[step](keys=names, args=[*self._shared, *arguments])
 
     async def run_on_batch(self, batch_id: str, step: Step, *arguments: Argument) -> Any:
-        """Run one step on a batch, or on all of them (an empty id): the keys of its sources' URLs,
-        of all batches and of the list of its sources are the last ones."""
-        names = self._names_of_batch(batch_id)
+        """Run one step on a batch, or on all of them (an empty id): the keys of its sources'
+        URLs, of all batches and of the list of its sources follow those of every step."""
+        names = self._names_of_batch(batch_id, step, arguments)
         return await self._steps[step](keys=names, args=[*self._shared, *arguments])
 
     async def run_after(
@@ -128,7 +139,7 @@ class Scripts:
         """Run one step just after other commands, in the same round trip. The step runs even if the
         last of them is refused, and must check for that itself; that command's error is raised
         then. `on_first` as for `SteadyRedis.together`; `client` as for `run`."""
-        call = self._call(step, arguments, self._names_for(client))
+        call = self._call(step, arguments, self._names_for(step, arguments, client))
         *others, answer = await self._client.together(*before, call, on_first=on_first)
         if others and isinstance(others[-1], ResponseError):
             raise others[-1]
@@ -145,7 +156,10 @@ class Scripts:
     ) -> tuple[Any, bool]:
         """Run one step just after other commands, as `run_after` does, or on a batch. Return its
         answer, and whether all of it is on disk. Raises NotDurable before anything is sent."""
-        names = self._names_for(client) if batch_id is None else self._names_of_batch(batch_id)
+        if batch_id is None:
+            names = self._names_for(step, arguments, client)
+        else:
+            names = self._names_of_batch(batch_id, step, arguments)
         call = self._call(step, arguments, names)
         (*others, answer), on_disk = await calls.together(*before, call)
         if isinstance(answer, NoScriptError):
@@ -160,11 +174,17 @@ class Scripts:
         self, before: Sequence[Command], first: StepCall, second: StepCall
     ) -> tuple[Any, Any]:
         """Run two steps just after other commands, in the same round trip. Either runs even if what
-        comes before it is refused; the error of the last command, or of a step, is raised then."""
-        calls = (self._call(step, given, self._names) for step, given in (first, second))
+        comes before it is refused; the error of the last command, or of a step, is raised then. The
+        second must do nothing before the first: a server that does not know the first one yet gets
+        both again."""
+        calls = (
+            self._call(step, given, self._names_for(step, given)) for step, given in (first, second)
+        )
         *others, one, two = await self._client.together(*before, *calls)
         if others and isinstance(others[-1], ResponseError):
             raise others[-1]
+        if isinstance(one, NoScriptError):
+            return await self.run(first[0], *first[1]), await self.run(second[0], *second[1])
         return await self._answer(one, *first), await self._answer(two, *second)
 
     def _call(self, step: Step, arguments: Sequence[Argument], names: Sequence[str]) -> Command:
@@ -181,19 +201,19 @@ class Scripts:
             raise answer
         return answer
 
-    def _names_for(self, client: str | None) -> list[str]:
-        if client is None:
-            return self._names
-        return [*self._names, self._keys.client_counters(client), self._keys.client_jobs(client)]
-
-    def _names_of_batch(self, batch_id: str) -> list[str]:
+    def _names_for(
+        self, step: Step, arguments: Sequence[Argument], client: str | None = None
+    ) -> list[str]:
         keys = self._keys
-        return [
-            *self._names,
-            keys.batch_urls(batch_id),
-            keys.batches,
-            keys.batch_items(batch_id),
-        ]
+        own = [] if client is None else [keys.client_counters(client), keys.client_jobs(client)]
+        return [*self._names, *own, *declared(step, keys, arguments)]
+
+    def _names_of_batch(
+        self, batch_id: str, step: Step, arguments: Sequence[Argument]
+    ) -> list[str]:
+        keys = self._keys
+        own = keys.batch_urls(batch_id), keys.batches, keys.batch_items(batch_id)
+        return [*self._names, *own, *declared(step, keys, arguments)]
 
     async def first_start_in_ms(self) -> float | None:
         """Return in how many ms the most urgent waiting job must start, negative for an overdue

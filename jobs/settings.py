@@ -9,10 +9,11 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from jobs import sentinel_url
+from jobs import cluster_url, sentinel_url
 from jobs.bucket_settings import MEBIBYTE, S3, BucketSettings, check_place, place_of
 
-SCHEMES = ("redis://", "rediss://", "unix://", *sentinel_url.SCHEMES)
+SCHEMES = ("redis://", "rediss://", "unix://", *sentinel_url.SCHEMES, *cluster_url.SCHEMES)
+BETWEEN_URLS = re.compile(r",(?=[a-z+]+://)")
 ENDPOINT = re.compile(r"https?://[^/?#@\s]+/?")
 SECRETS = Path("/run/secrets")
 """Where container engines mount secrets: a file of a variable's name stands in for the variable."""
@@ -23,14 +24,23 @@ def secrets_folder(folder: Path = SECRETS) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def _redis_url(url: str | None) -> str | None:
-    if not url:
+def urls_in(text: str) -> tuple[str, ...]:
+    """Return the URLs in a text, between commas; those of sentinels and clusters have commas of
+    their own between hosts."""
+    return tuple(BETWEEN_URLS.split(text))
+
+
+def _redis_url(text: str | None) -> str | None:
+    if not text:
         return None
-    if not url.startswith(SCHEMES):
-        raise ValueError(f"must start with one of {', '.join(SCHEMES)}")
-    if sentinel_url.is_sentinel_url(url):
-        sentinel_url.read_sentinel_url(url)
-    return url
+    for url in urls_in(text):
+        if not url.startswith(SCHEMES):
+            raise ValueError(f"must start with one of {', '.join(SCHEMES)}")
+        if sentinel_url.is_sentinel_url(url):
+            sentinel_url.read_sentinel_url(url)
+        if cluster_url.is_cluster_url(url):
+            cluster_url.read_cluster_url(url)
+    return text
 
 
 def _blob_url(url: str | None) -> str | None:
@@ -71,7 +81,16 @@ class QueueSettings(BaseSettings):
         default=None,
         repr=False,
         description="Redis of the queue (redis://, rediss://, unix://, or, watched by Sentinel, "
-        "redis+sentinel://host,host/service: docs/reliability.md); unset: a private one.",
+        "redis+sentinel://host,host/service: docs/reliability.md; or, of a cluster, "
+        "redis+cluster://host,host: docs/scaling.md; or, of shards, one URL for each, between "
+        "commas); unset: a private one.",
+    )
+    queue_shards: int = Field(
+        default=1,
+        ge=1,
+        le=1000,
+        description="Shards into which the queue is divided, each with workers of its own "
+        "(docs/scaling.md). More than 1: for more workers than one server carries.",
     )
     embedded_redis_mb: int | None = Field(
         default=None,
@@ -169,6 +188,13 @@ class QueueSettings(BaseSettings):
     def _key_and_secret(self) -> Self:
         if (self.blob_access_key_id is None) != (self.blob_secret_access_key is None):
             raise ValueError("blob_access_key_id and blob_secret_access_key need each other")
+        return self
+
+    @model_validator(mode="after")
+    def _shards_and_urls(self) -> Self:
+        urls = len(urls_in(self.redis_url)) if self.redis_url else 1
+        if urls not in (1, self.queue_shards):
+            raise ValueError("redis_url must name one server or cluster, or one for each shard")
         return self
 
     @property

@@ -54,6 +54,9 @@ class Terms:
     result: ResultTarget | None = None
     durable: bool = False
     """Whether the job is accepted only once it is in the append-only file on disk."""
+    fixed_id: bool = False
+    """Whether the job keeps its id in a divided queue, because its caller will ask for it by that
+    (`jobs.shards.ids`)."""
 
 
 NO_TERMS = Terms()

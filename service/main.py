@@ -20,10 +20,10 @@ from starlette.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
 from jobs.bucket import check_bucket
+from jobs.connected_queue import connect_queue
 from jobs.embedded_redis import redis_server
 from jobs.errors import NotDurable
 from jobs.queue import JobQueue
-from jobs.redis_queue import RedisQueue
 from jobs.server_process import RedisUnavailableError
 from jobs.settings import QueueSettings
 from jobs.settings_errors import SettingsError, settings_of
@@ -297,7 +297,7 @@ def create_server(
 async def check_durable(url: str, settings: QueueSettings) -> None:
     """Raise SettingsError where the queue's Redis cannot keep jobs durably. One that cannot be
     reached yet is asked with each job that comes."""
-    queue = RedisQueue.connect(url, settings)
+    queue = connect_queue(url, settings)
     try:
         await queue.submissions.check_durable()
     except NotDurable as error:
@@ -332,7 +332,7 @@ def run(
     ):
         if settings.durable:
             asyncio.run(check_durable(url, queue_settings))
-        queue = RedisQueue.connect(url, queue_settings)
+        queue = connect_queue(url, queue_settings)
         app = create_app(settings, queue, catalogs, tracing)
         gc.freeze()  # what lives now lives on: a full collection would visit it during a request
         create_server(settings, app, on_reload, on_hurry).run()

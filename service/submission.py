@@ -10,6 +10,7 @@ from fastapi import Request
 from images.header import ImageHeader
 from jobs.formats import ImageFormat
 from jobs.job import JobRequest, JobView
+from jobs.shards.ids import of_one_request
 from jobs.terms import Terms
 from scheduling.request import AUTO, DeferredRequest, UpscaleRequest
 from service.access.caller import allowance_of, caller_of
@@ -102,6 +103,10 @@ async def admit(
     hit = await hit_of(gateway, sought, upload, terms)
     view = hit.view if hit else await _submitted(request, gateway, upload, job, bounds, terms)
     request.state.facts["budget_ms"] = view.job.budget_ms
+    request_id = request.state.request_id
+    if view.job.id != request_id and of_one_request(view.job.id, request_id):
+        # It has got the shard of a divided queue. An error after this names the job as well.
+        request.state.headers["X-Request-ID"] = view.job.id
     asked = _asked(request, terms, view)
     if asked is not Asked.AGAIN and hit is None:
         gateway.metrics.picture_admitted(view.job, len(upload.picture))
@@ -125,7 +130,7 @@ async def _terms(request: Request, gateway: Gateway, upload: Upload, key: str | 
 def _asked(request: Request, terms: Terms, view: JobView) -> Asked:
     if terms.idempotency is None:
         return Asked.ONCE
-    if view.job.id == request.state.request_id:
+    if of_one_request(view.job.id, request.state.request_id):
         return Asked.FIRST
     request.state.facts["repeats"] = view.job.id
     return Asked.AGAIN

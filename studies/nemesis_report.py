@@ -33,7 +33,10 @@ def table(runs: Sequence[Run]) -> str:
     lines = [f"| seed | {' | '.join(seeds)} | all |", "|---" * (len(runs) + 2) + "|"]
     lines += [_row("minutes", [run["minutes"] for run in runs])]
     for kind in Kind:
-        lines.append(_row(kind, [run["faults"].get(kind, 0) for run in runs]))
+        times = [run["faults"].get(kind, 0) for run in runs]
+        if not any(times):
+            continue
+        lines.append(_row(kind, times))
         if any(run["in_hand"].get(kind) for run in runs):
             in_hand = [run["in_hand"].get(kind, 0) for run in runs]
             label = "came as it says" if kind in AIMED else "with a job in hand"

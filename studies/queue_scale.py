@@ -13,13 +13,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import sys
+import tempfile
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
+from pathlib import Path
 
 from redis import Redis
 
@@ -28,6 +31,7 @@ from benchmarks.light_load.latencies import Latencies
 from benchmarks.light_load.load import LightLoad
 from benchmarks.light_load.server_costs import costs_us, cpu_s
 from benchmarks.light_load.workers import HEARTBEAT_S, RENEWAL_S, run_workers
+from benchmarks.redis_cluster import cluster_url, redis_cluster
 from jobs.embedded_redis import Binary, embedded_redis
 from studies.arguments import parser_of
 from studies.document_tables import ROOT, replace_table, table
@@ -47,7 +51,7 @@ CALLS = (
 COST_HEAD = ("call", "calls a second for each worker")
 LOAD_HEAD = (
     *("workers", "run", "looks", "submits a second", "p50, p99", "claims a second", "p50, p99"),
-    *("heartbeat p50, p99", "snapshot p50, p99", "failed calls", "CPU of the server"),
+    *("heartbeat p50, p99", "snapshot p50, p99", "failed calls", "CPU of each server"),
 )
 
 
@@ -57,8 +61,8 @@ class Outcome:
 
     load: LightLoad
     latencies: Latencies
-    cpu: float
-    """Cores that the server used."""
+    cpus: tuple[float, ...]
+    """Cores that each server used."""
 
     def row(self) -> tuple[str, ...]:
         """Return the row of the table."""
@@ -71,7 +75,10 @@ class Outcome:
             *self._rate_and_latency("submit"),
             *self._rate_and_latency("complete and claim"),
             *(self._latency("heartbeat"), self._latency("snapshot")),
-            *(str(len(self.latencies.of.get("failed", ()))), f"{100 * self.cpu:.0f} %"),
+            *(
+                str(len(self.latencies.of.get("failed", ()))),
+                " ".join(f"{100 * cpu:.0f} %" for cpu in self.cpus),
+            ),
         )
 
     def _rate_and_latency(self, call: str) -> tuple[str, str]:
@@ -96,24 +103,27 @@ def calls_per_s() -> dict[str, float]:
     }
 
 
-def run(load: LightLoad) -> Outcome:
-    """Run a load on a server."""
+def run(load: LightLoad, servers: Sequence[str]) -> Outcome:
+    """Run a load on servers of these URLs."""
     workers = range(load.workers)
     parts = [
         workers[at : at + WORKERS_PER_PROCESS] for at in range(0, len(workers), WORKERS_PER_PROCESS)
     ]
+    clients = [Redis.from_url(url) for url in servers]
     with (
         ProcessPoolExecutor(len(parts) + 1, get_context("spawn")) as processes,
-        Redis.from_url(load.url) as server,
+        contextlib.ExitStack() as open_clients,
     ):
+        for client in clients:
+            open_clients.callback(client.close)
         running = [processes.submit(run_workers, load, part) for part in parts]
         running.append(processes.submit(run_gateways, load, range(load.gateways)))
         time.sleep(max(0.0, load.begins - time.time()))
-        before = cpu_s(server)
+        before = [cpu_s(client) for client in clients]
         time.sleep(max(0.0, load.ends - time.time()))
-        cpu = (cpu_s(server) - before) / load.seconds
+        spent = [cpu_s(client) - was for client, was in zip(clients, before, strict=True)]
         found = Latencies.together(Latencies(one.result()) for one in running)
-    return Outcome(load, found, cpu)
+    return Outcome(load, found, tuple(seconds / load.seconds for seconds in spent))
 
 
 def load_of(url: str, workers: int, given: argparse.Namespace) -> LightLoad:
@@ -122,8 +132,22 @@ def load_of(url: str, workers: int, given: argparse.Namespace) -> LightLoad:
     begins = time.time() + 3 + workers / 100
     return LightLoad(
         *(url, f"scale-{uuid.uuid4().hex}", workers, GATEWAYS, given.run_s, UTILISATION, looks_s),
-        *(begins, given.seconds),
+        *(begins, given.seconds, given.shards),
     )
+
+
+@contextlib.contextmanager
+def servers_of(given: argparse.Namespace) -> Iterator[tuple[str, list[str]]]:
+    """Start what the load runs on; yield the queue's URL, and that of each server."""
+    if not given.cluster:
+        with embedded_redis(given.server, SERVER_MB) as url:
+            yield url, [url]
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="anysr-cluster-") as folder,
+        redis_cluster(Path(folder), given.shards) as nodes,
+    ):
+        yield cluster_url(nodes), [node.url for node in nodes]
 
 
 def cost_table(costs: dict[int, dict[str, float]]) -> str:
@@ -163,6 +187,11 @@ def arguments_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--server", type=Binary, choices=list(Binary), help="server to start; default: the usual"
     )
+    parser.add_argument("--shards", type=int, default=1, help="shards of the queue in the load")
+    parser.add_argument(
+        "--cluster", action="store_true", help="a cluster with a node for each shard"
+    )
+    parser.add_argument("--loads-only", action="store_true", help="no costs of calls")
     parser.add_argument("--write", metavar="NAME", help=f"write tables NAME into {DOCUMENT.name}")
     return parser.parse_args(arguments)
 
@@ -173,16 +202,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     costs: dict[int, dict[str, float]] = {}
     loads: list[tuple[str, ...]] = []
     for workers in given.workers:
-        with embedded_redis(given.server, SERVER_MB) as url:
-            costs[workers] = asyncio.run(
-                costs_us(url, workers, round(workers * UTILISATION), GATEWAYS)
-            )
-        print(f"{workers} workers: {costs[workers]}", file=sys.stderr, flush=True)
-        if given.seconds:
+        if not (given.cluster or given.loads_only):
             with embedded_redis(given.server, SERVER_MB) as url:
-                loads.append(run(load_of(url, workers, given)).row())
+                costs[workers] = asyncio.run(
+                    costs_us(url, workers, round(workers * UTILISATION), GATEWAYS)
+                )
+            print(f"{workers} workers: {costs[workers]}", file=sys.stderr, flush=True)
+        if given.seconds:
+            with servers_of(given) as (url, servers):
+                loads.append(run(load_of(url, workers, given), servers).row())
             print(loads[-1], file=sys.stderr, flush=True)
-    texts = {"costs": cost_table(costs)}
+    texts = {"costs": cost_table(costs)} if costs else {}
     if loads:
         texts["loads"] = table(LOAD_HEAD, loads)
     for kind, text in texts.items():

@@ -15,7 +15,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from prometheus_client import CollectorRegistry, start_http_server
 
 from jobs.bucket import check_bucket
-from jobs.redis_queue import RedisQueue
+from jobs.connected_queue import connect_queue
+from jobs.queue import JobQueue
 from jobs.reload_requests import ReloadRequests, on_hangup
 from jobs.settings import QueueSettings
 from jobs.settings_errors import SettingsError, settings_of
@@ -74,7 +75,7 @@ def run(
     check_bucket(queue_settings)
     if hasattr(os, "nice"):
         os.nice(settings.nice)
-    queue = RedisQueue.connect(queue_settings.redis_url, queue_settings)
+    queue = connect_queue(queue_settings.redis_url, queue_settings)
     with (
         contextlib.closing(tracing_of(os.environ, "anysr-worker")) as tracing,
         asyncio.Runner(loop_factory=_event_loop()) as runner,
@@ -93,7 +94,7 @@ def _event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _serve(
-    settings: WorkerSettings, queue_settings: QueueSettings, queue: RedisQueue, tracing: Tracing
+    settings: WorkerSettings, queue_settings: QueueSettings, queue: JobQueue, tracing: Tracing
 ) -> None:
     registry = CollectorRegistry()
     metrics = WorkerMetrics(registry)

@@ -9,14 +9,14 @@ import uuid
 
 from benchmarks.light_load.latencies import Latencies
 from benchmarks.light_load.load import LightLoad
-from jobs.connection import connect
+from jobs.connected_queue import connect_queue
 from jobs.errors import AnysrError
 from jobs.formats import ImageFormat
 from jobs.job import Job, OnMiss
-from jobs.keys import Keys
+from jobs.queue import JobQueue
 from jobs.redis_queue import RedisQueue
-from jobs.scripts import Scripts
-from jobs.settings import QueueSettings
+from jobs.scripts import StoredState
+from jobs.shards.queue import ShardedQueue
 
 SNAPSHOT_S = 1.0
 """As `service.settings` has it."""
@@ -63,11 +63,8 @@ class LightGateway:
         self._latencies = latencies
         self._random = random.Random(-1 - number)
         self._reads = number == 0
-        self._queue = RedisQueue.connect(load.url, QueueSettings(namespace=load.namespace))
+        self._queue = connect_queue(load.url, load.queue_settings)
         self._requests: set[asyncio.Task[None]] = set()
-        self._client = connect(load.url)
-        keys = Keys(load.namespace)
-        self._scripts = Scripts(self._client, keys, job_ttl_seconds=3600, pictures_here=True)
 
     async def serve(self) -> None:
         """Submit jobs at this gateway's part of the rate until the end of the load."""
@@ -80,7 +77,6 @@ class LightGateway:
                 task.cancel()
             await asyncio.gather(snapshots, *self._requests, return_exceptions=True)
             await self._queue.close()
-            await self._client.aclose()
 
     async def _submit_all(self) -> None:
         rate = self._load.jobs_per_s / self._load.gateways
@@ -109,7 +105,15 @@ class LightGateway:
         of their own for that."""
         registry, submissions = self._queue.registry, self._queue.submissions
         while True:
-            heartbeats = registry.heartbeats() if self._reads else self._scripts.states()
+            heartbeats = registry.heartbeats() if self._reads else _unread(self._queue)
             with self._latencies.timed("snapshot"):
                 await asyncio.gather(heartbeats, submissions.stats(), registry.health())
             await asyncio.sleep(SNAPSHOT_S)
+
+
+async def _unread(queue: JobQueue) -> list[list[StoredState]]:
+    """Receive the heartbeats of all workers without reading them."""
+    if isinstance(queue, ShardedQueue):
+        return await asyncio.gather(*(shard.scripts.states() for shard in queue.shards))
+    assert isinstance(queue, RedisQueue)
+    return [await queue.scripts.states()]

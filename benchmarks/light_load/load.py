@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from jobs.settings import QueueSettings
+
 
 @dataclass(frozen=True)
 class LightLoad:
@@ -22,6 +24,12 @@ class LightLoad:
     begins: float
     """When the load begins, by time.time(): after all have connected."""
     seconds: float
+    shards: int = 1
+
+    @property
+    def queue_settings(self) -> QueueSettings:
+        """Settings of the queue."""
+        return QueueSettings(namespace=self.namespace, queue_shards=self.shards)
 
     @property
     def jobs_per_s(self) -> float:

@@ -13,11 +13,10 @@ from typing import Any
 
 from benchmarks.light_load.latencies import Latencies
 from benchmarks.light_load.load import LightLoad
+from jobs.connected_queue import connect_queue
 from jobs.heartbeat import WorkerHeartbeat
 from jobs.job import LADDER, Claim, Reason, RunFacts
 from jobs.queue import Gap
-from jobs.redis_queue import RedisQueue
-from jobs.settings import QueueSettings
 
 HEARTBEAT_S = 1.0
 RENEWAL_S = 1.0
@@ -50,7 +49,7 @@ class LightWorker:
         self._latencies = latencies
         self._id = f"light-{number}"
         self._random = random.Random(number)
-        self._queue = RedisQueue.connect(load.url, QueueSettings(namespace=load.namespace))
+        self._queue = connect_queue(load.url, load.queue_settings)
 
     async def work(self) -> None:
         """Work until the end of the load."""

@@ -40,6 +40,8 @@ class Kind(StrEnum):
     UNWANTED_RESULT = "result held up until its job is withdrawn"
     STALL = "everything stood still"
     """Not drawn: the machine, or whoever suspends the run."""
+    STARVED = "worker without a core"
+    """Not drawn: the machine has too much to do."""
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ RECOVERY_S = {
     Kind.LATE_RESULT: LEASE_S + DELIVERY_S,
     Kind.UNWANTED_RESULT: LEASE_S + DELIVERY_S,
     Kind.STALL: LEASE_S + RESTART_S,
+    Kind.STARVED: LEASE_S,
 }
 """Beyond the length of the fault itself. Jobs outlive gateways."""
 

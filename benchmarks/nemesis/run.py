@@ -21,6 +21,7 @@ from benchmarks.nemesis.history import Recorder
 from benchmarks.nemesis.observing import Observer
 from benchmarks.nemesis.requests import CALLERS, wishes
 from benchmarks.nemesis.standstill import Standstill
+from benchmarks.nemesis.starving import record_starving
 from benchmarks.nemesis.striking import Nemesis
 from benchmarks.nemesis.summary import Summary, summarise
 from benchmarks.nemesis.topology import Topology, running
@@ -66,13 +67,16 @@ async def _recorded(plan: Plan, folder: Path, progress: Progress) -> bool:
         async with running(hook_port, log, on_death) as service, _client() as client:
             observer = Observer(client, service.urls, recorder)
             recorder.begin()
-            stalls = asyncio.create_task((time := Standstill(recorder)).watch())
+            time = Standstill(recorder)
+            beside = (time.watch(), record_starving(service.workers, recorder))
+            tasks = [asyncio.create_task(one) for one in beside]
             with _receiving(hook_port, observer, recorder, book := Book()):
                 trial = Trial(plan, service, observer, recorder, book, time)
                 whole = await trial.run(f"http://127.0.0.1:{hook_port}/hook", progress, watched)
                 if whole:
                     await Audit(service, observer, recorder, book).run()
-            stalls.cancel()
+            for task in tasks:
+                task.cancel()
             return whole
 
 

@@ -29,6 +29,8 @@ NAMESPACE = "nemesis"
 RESULT_TTL_S, JOB_TTL_S = 120, 7200
 """Records are kept for longer than a run, so that each job can be asked for at its end."""
 GRACE_MS = 5000
+STUCK_S = 30.0
+"""A run that was stopped may take long to return where all of a trial shares two cores."""
 WEBHOOK_TIMEOUT_S = 2.0
 """A webhook whose gateway was killed is sent again by another one after some seconds more."""
 START_TIMEOUT_S = 120.0
@@ -136,6 +138,7 @@ def _settings(folder: Path, hook_port: int) -> dict[str, str]:
         "ANYSR_JOB_TTL_SECONDS": str(JOB_TTL_S),
         "ANYSR_GRACE_MS": str(GRACE_MS),
         "ANYSR_SHUTDOWN_SECONDS": "5",
+        "ANYSR_STUCK_SECONDS": str(STUCK_S),
         "ANYSR_EXIT_WITH_PARENT": "true",
         "ANYSR_LOG_LEVEL": "warning",
         "ANYSR_WEBHOOK_TIMEOUT_SECONDS": str(WEBHOOK_TIMEOUT_S),

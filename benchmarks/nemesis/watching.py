@@ -18,6 +18,8 @@ from benchmarks.nemesis.topology import Topology
 LOOK_S = 0.25
 MOST_AT_ONCE = 100
 """Records that are read in one look."""
+SETTLED_S = 1.5
+"""After its end, before the claims of a job are counted: by then a standstill is known as well."""
 
 
 class Watch:
@@ -53,11 +55,12 @@ class Records:
         self._service = service
         self._recorder = recorder
         self._book = book
-        self._ended: set[str] = set()
+        self._ended_at: dict[str, float] = {}
+        self._recorded: set[str] = set()
 
     async def look(self) -> None:
-        """Record how often jobs were claimed that have ended since the last look."""
-        open_jobs = [job for job in self._book.jobs if job not in self._ended][:MOST_AT_ONCE]
+        """Record how often jobs were claimed that have ended, `SETTLED_S` ago at least."""
+        open_jobs = [job for job in self._book.jobs if job not in self._recorded][:MOST_AT_ONCE]
         reads = self._service.client.pipeline(transaction=False)
         for job in open_jobs:
             reads.hmget(self._service.keys.record(job), "status", "attempt")
@@ -65,10 +68,14 @@ class Records:
         with contextlib.suppress(redis.exceptions.RedisError, OSError):
             found = await reads.execute()
         for job, (status, attempt) in zip(open_jobs, found, strict=False):
-            if status in ENDS:
-                self._ended.add(job)
+            if status in ENDS and self._is_settled(job):
+                self._recorded.add(job)
                 count, mark = int(attempt or 0), self._book.jobs[job]
                 self._recorder.add(What.RECORD, mark=mark, job=job, count=count)
+
+    def _is_settled(self, job: str) -> bool:
+        now = self._recorder.now()
+        return now - self._ended_at.setdefault(job, now) >= SETTLED_S
 
 
 async def watch(

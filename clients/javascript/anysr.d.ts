@@ -8,7 +8,7 @@
  */
 /** The version, which is that of the service in the same repository. */
 export declare const VERSION = "0.1.0";
-export type Picture = Blob | ArrayBuffer | Uint8Array | URL;
+export type Picture = Blob | ArrayBuffer | Uint8Array | URL | Uploaded;
 export type OutputOptions = {
     /**
      * Output size / input size, from 1 to 8.
@@ -281,6 +281,16 @@ export type Upscaled = {
      */
     converted: boolean;
 };
+export type Place = {
+    id: string;
+    method: string;
+    url: string;
+    /**
+     * What the request must have.
+     */
+    headers: Record<string, string>;
+    valid_s: number;
+};
 export type BatchItem = {
     /**
      * Its place in the sources, from 0.
@@ -363,9 +373,9 @@ export type Retries = {
     longestPauseMs: number;
 };
 /**
- * An encoded picture, or the address from which the service fetches it. A Blob, as a File of a
- * browser or of `fs.openAsBlob`, is never in memory as a whole.
- * @typedef {Blob | ArrayBuffer | Uint8Array | URL} Picture
+ * An encoded picture, the address from which the service fetches it, or what `upload` has returned.
+ * A Blob, as a File of a browser or of `fs.openAsBlob`, is never in memory as a whole.
+ * @typedef {Blob | ArrayBuffer | Uint8Array | URL | Uploaded} Picture
  *
  * @typedef {object} OutputOptions What picture is wanted, and from which network.
  * @property {number} [scale] Output size / input size, from 1 to 8.
@@ -529,6 +539,13 @@ export type Retries = {
  * @property {number | null} expectedDb
  * @property {boolean} converted Whether colours were converted.
  *
+ * @typedef {object} Place Where a picture is to be written, once.
+ * @property {string} id
+ * @property {string} method
+ * @property {string} url
+ * @property {Record<string, string>} headers What the request must have.
+ * @property {number} valid_s
+ *
  * @typedef {object} BatchItem What became of one picture of a batch.
  * @property {number} index Its place in the sources, from 0.
  * @property {Picture} source
@@ -664,6 +681,12 @@ export declare function pauseBeforeNext(retries: Retries, tries: {
     broken: number;
     waitedMs: number;
 }, error: AnysrError, leftMs: number, chance: number): number | undefined;
+/** A picture that is in the service's store already, for one request. */
+export declare class Uploaded {
+    id: string;
+    /** @param {string} id */
+    constructor(id: string);
+}
 /** Calls a service of AnySR. */
 export declare class Client {
     #private;
@@ -676,6 +699,11 @@ export declare class Client {
      * @type {(path: string, init: RequestInit) => Promise<Response>}
      */
     send: (path: string, init: RequestInit) => Promise<Response>;
+    /**
+     * Send a request to the service's store, which must not get the key.
+     * @type {(url: string, init: RequestInit) => Promise<Response>}
+     */
+    sendElsewhere: (url: string, init: RequestInit) => Promise<Response>;
     /**
      * @param {object} [settings]
      * @param {string} [settings.server] The service's address; by default that of the page.
@@ -705,6 +733,15 @@ export declare class Client {
      * @returns {Promise<Job>}
      */
     submit(picture: Picture, options: JobOptions): Promise<Job>;
+    /**
+     * Write a picture into the service's store, past the service itself, and return what one
+     * `upscale` or `submit` takes in its place. Throws InvalidRequest where there is no store, a
+     * TypeError for an address.
+     * @param {Picture} picture
+     * @param {Bounds} [bounds]
+     * @returns {Promise<Uploaded>}
+     */
+    upload(picture: Picture, bounds?: Bounds): Promise<Uploaded>;
     /** A job that was submitted before; nothing is sent. @param {string} id */
     job(id: string): Job;
     /**

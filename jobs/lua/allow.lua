@@ -2,7 +2,7 @@
 -- request is to submit a job, of at least one pixel. Answers why it is refused ('rate', 'pixels', 'jobs'
 -- or ''), the ms after which a refused one has its token, the tokens left, the ms until the bucket is
 -- full, the pixels used and the ms left of this day.
-local counters, jobs = KEYS[22], KEYS[23]
+local counters, jobs = KEYS[OWN + 1], KEYS[OWN + 2]
 local rate, burst, pixels_per_day, most_jobs, submits =
   tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10] ~= ''
 local now = now_ms()

@@ -9,6 +9,7 @@
 -- With `handover_ms` above 0 the call was sent before the worker waited for it, so nobody knows whether that
 -- still runs. It gets nothing unless its last heartbeat still counts, and else a lease of that length; until
 -- its first renewal the attempt does not count, for no job may be given up because workers sleep.
+-- Computed keys: record, payload, result-url, pending@client, deliveries:host, idempotency, wake (the jobs are found in it).
 local PICTURE_BYTES = 65536
 local MOST_TOO_LARGE = 64 -- jobs that do not fit the gap, and are passed over in one claim
 local lease_ms, max_attempts, worker = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]

@@ -1,6 +1,7 @@
 -- Leases batches that no gateway works off, oldest lease first, `most` at most. Answers { id, token } of each.
+-- Computed keys: record (the batches are found in it).
 local lease_ms, most = tonumber(ARGV[6]), tonumber(ARGV[7])
-local batches, now = KEYS[#KEYS - 1], now_ms()
+local batches, now = KEYS[OWN + 2], now_ms()
 local claims = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', batches, '-inf', text(now), 'LIMIT', 0, most)) do
   local record = read(id, 'batch', 'started_ms')

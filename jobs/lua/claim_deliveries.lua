@@ -1,6 +1,7 @@
 -- Leases deliveries that are due, for so long as their kind needs: `most` at most, and of each host `per_host`
 -- less those that the gateway is delivering (host and number, in pairs). Answers { id, token, record, the URL
 -- that is a secret or '' } of each, and after how many ms the next one is due, '' if none is.
+-- Computed keys: record, result-url, deliveries:host (the deliveries are found in it).
 local lease_ms = { webhook = tonumber(ARGV[6]), result = tonumber(ARGV[7]) }
 local most, per_host = tonumber(ARGV[8]), tonumber(ARGV[9])
 local MOST_HOSTS = 256 -- looked at in one claim

@@ -2,11 +2,12 @@
 -- answer) changes nothing, and neither does one whose idempotency key another request has (as in submit.lua).
 -- The last arguments are the number of URLs to which pictures are put, each of these after the index of its
 -- source, and then all sources. Answers 'accepted' or 'same' with the record, 'reused' or 'full'.
+-- Computed keys: record (those of the batches that have not ended, and of a known idempotency key).
 local id, batch, client, most, most_own = ARGV[6], ARGV[7], ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
 local key, fingerprint, webhook_url, webhook_host = ARGV[11], ARGV[12], ARGV[13], ARGV[14]
 local FIRST_URL, MOST_AT_ONCE = 16, 1000 -- unpack has a limit
 local FIRST = FIRST_URL + 2 * tonumber(ARGV[15])
-local urls, batches, items = KEYS[#KEYS - 2], KEYS[#KEYS - 1], KEYS[#KEYS]
+local urls, batches, items = KEYS[OWN + 1], KEYS[OWN + 2], KEYS[OWN + 3]
 
 local function record()
   return redis.call('HGETALL', records .. id)

@@ -1,4 +1,5 @@
 -- Answers { id, record } of the deliveries that were given up, newest first, `most` at most.
+-- Computed keys: record (the deliveries are found in it).
 local found = {}
 for _, id in ipairs(redis.call('ZREVRANGE', dead_deliveries, 0, tonumber(ARGV[6]) - 1)) do
   local record = redis.pcall('HGETALL', records .. id)

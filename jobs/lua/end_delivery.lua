@@ -2,6 +2,7 @@
 -- tried again after `delay_ms` unless that is later than `window_ms` after the first, or `refused`, which is
 -- not. `answer` is the status of HTTP, or an error's code. Answers what the delivery is then: `delivered`,
 -- `waiting` or `dead`; `lost` without the lease. The webhook follows the picture, whatever became of that.
+-- Computed keys: record, deliveries:host, idempotency, batch-items (records name them; old dead ones are let go).
 local id, token, outcome, answer = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local delay_ms, window_ms = tonumber(ARGV[10]), tonumber(ARGV[11])
 local leased, now = read(id, 'delivery_token', 'delivery'), now_ms()

@@ -1,4 +1,5 @@
 -- Gives an upload back that a request by this key has taken, or marks it as used. KEYS: the upload.
+-- Computed keys: uploads (the upload names the set of its client).
 local upload = KEYS[1]
 local id, by, used = ARGV[1], ARGV[2], ARGV[3] ~= ''
 

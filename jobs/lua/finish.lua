@@ -1,6 +1,7 @@
 -- Ends a job if the token is the one that runs it. Further arguments are fields and values of its
 -- record. Answers whether this token has ended it (-1: no, because its result is missing), and how many
 -- jobs wait. A small result, stored as `result`, goes to the gateway that submitted the job, with the end.
+-- Computed keys: pending@client, deliveries:host, idempotency, wake (the entry and the record of the job name them).
 local RESULT_BYTES = 65536
 local id, token, status, result = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 

@@ -4,6 +4,7 @@
 -- Heartbeats also look after the queue, so that idle workers need not: once a second, they see to it that each
 -- requirement which waits has its token, and wake a worker for a claim, which ends what has to end; at once
 -- where a lease has run out.
+-- Computed keys: wake (by what waits).
 local capabilities, pending, leases, waits = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 local swept, reloads, requested = KEYS[8], KEYS[9], KEYS[10]
 local wake, id, digest, state, profile, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])

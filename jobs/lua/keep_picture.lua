@@ -6,6 +6,7 @@
 -- how many were dropped to make room, and the names of all that were dropped.
 -- With `apart`, the bytes of the result, the pictures are in a bucket: the caller has copied this one, and
 -- deletes the dropped ones.
+-- Computed keys: cached, cached-group (the dropped pictures are found in it).
 local GROUP_LENGTH, MOST_EXPIRED = 40, 100
 local used, expiring, sizes, result, picture, group = unpack(KEYS)
 local pictures, groups, limit = ARGV[1], ARGV[2], tonumber(ARGV[3])

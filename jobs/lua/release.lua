@@ -1,4 +1,5 @@
 -- Puts a job back as if it had not been claimed.
+-- Computed keys: pending@client, wake (the record of the job names its client).
 local id, token = ARGV[6], ARGV[7]
 
 if held(id, token) then

@@ -1,5 +1,6 @@
 -- Makes a delivery that was given up due again, with all its attempts; the webhook of a picture is sent again
 -- after it. Answers whether it was there.
+-- Computed keys: deliveries:host (the record of the job names them).
 local id, now = ARGV[6], now_ms()
 if redis.call('ZREM', dead_deliveries, id) == 0 then return 0 end
 local record = read(id, 'result_dead_ms', 'webhook_host')

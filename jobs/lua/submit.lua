@@ -9,12 +9,13 @@
 -- `put_url` a URL that lets its owner write there, kept for `put_ttl` seconds.
 -- A client has a `weight` against others (shared/shares.lua), as have all callers without a key together:
 -- 'share' is the answer where its own jobs leave no time for this one on its part of the workers.
+-- Computed keys: pending@client, record, wake (the job of a known key; the clients of what waits).
 local id, job, remaining, cheapest, on_miss, limit, narrowest, requirement, overhead =
   ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10], tonumber(ARGV[11]),
   tonumber(ARGV[12]), ARGV[13], tonumber(ARGV[14])
 local workers, payload_ttl, small = tonumber(ARGV[15]), ARGV[16], ARGV[17]
 local gateway = ARGV[18]
-local counters, jobs = KEYS[22], KEYS[23]
+local counters, jobs = KEYS[OWN + 1], KEYS[OWN + 2]
 local pixels, pixels_per_day, most_jobs = tonumber(ARGV[19]), tonumber(ARGV[20]), tonumber(ARGV[21])
 local stored = ARGV[22] ~= ''
 local key, fingerprint, webhook_url, webhook_host = ARGV[23], ARGV[24], ARGV[25], ARGV[26]
@@ -38,7 +39,8 @@ end
 if redis.call('EXISTS', records .. id) == 1 then return { 'known' } end
 local earlier = repeated(key, fingerprint)
 if earlier then return refused(unpack(earlier)) end
-local over = counters and over_limit(counters, jobs, now, pixels, pixels_per_day, most_jobs)
+local limited = pixels_per_day or most_jobs -- else there may be no keys of a client
+local over = limited and over_limit(counters, jobs, now, pixels, pixels_per_day, most_jobs)
 if over then
   return refused('over', over, text(pixels_used(counters, now)), text(left_of_day(now)))
 end
@@ -69,7 +71,7 @@ enqueue(id, now, 'job', job, 'submitted_ms', text(now), 'deadline_ms', text(dead
   'start_ms', text(start), 'cheapest_ms', text(cheapest), 'narrowest_ms', text(narrowest),
   'on_miss', on_miss, 'requirement', requirement, 'attempt', '0', 'demand_slack_ms', demand_slack,
   'small', small, 'gateway', gateway)
-if counters then charge(counters, jobs, now, id, pixels, pixels_per_day, most_jobs) end
+if limited then charge(counters, jobs, now, id, pixels, pixels_per_day, most_jobs) end
 remember(key, fingerprint, id)
 agree_deliveries(id, webhook_url, webhook_host, place, place_host, put_url, put_ttl)
 return { 'accepted', text(now), text(deadline) }

@@ -129,7 +129,7 @@ class Maker:
             view = await parts.dispatcher.submit(
                 *(job, upload.picture, upload.received),
                 limits=limits,
-                terms=Terms(result=item.result),
+                terms=Terms(result=item.result, fixed_id=True),
             )
         parts.metrics.picture_admitted(view.job, len(upload.picture))
         parts.dispatcher.count_end_in_background(view)

@@ -22,6 +22,7 @@ from jobs.redis_queue import RedisQueue
 from jobs.redis_submissions import ASK_FIRST_BYTES
 from jobs.scripts import Scripts
 from jobs.settings import QueueSettings
+from jobs.terms import NO_TERMS, terms_in_scripts
 from scheduling.load import Load
 from scheduling.options import Option
 from scheduling.policy import late_ms
@@ -183,15 +184,16 @@ async def test_picture_whose_sender_dies_before_its_job_is_accepted_is_soon_gone
 
 
 async def test_no_job_is_accepted_whose_picture_found_no_room(
-    scripts: Scripts, raw_redis: Redis, make_job: MakeJob, queue_settings: QueueSettings
+    scripts: Scripts, raw_redis: Redis, make_job: MakeJob, keys: Keys
 ) -> None:
     """The picture is sent along with the job; the server refuses it, then has room again."""
     refused = ("EVAL", "return redis.error_reply('OOM none left')", 0)
     job = make_job()
-    arguments = (job.id, "{}", 1000.0, 1.0, "degrade", 256, 1.0, "*", 0.0, 1, 60)
+    wishes = (job.id, "{}", 1000.0, 1.0, "degrade", 256, 1.0, "*", 0.0, 1, 60, "", "", 1, "", "")
+    arguments = (*wishes, "stored", *terms_in_scripts(NO_TERMS, keys, 60), "", 1)
     with pytest.raises(OutOfMemoryError):
-        await scripts.run_after([refused], "submit", *arguments, "stored")
-    assert not await raw_redis.exists(Keys(queue_settings.namespace).record(job.id))
+        await scripts.run_after([refused], "submit", *arguments)
+    assert not await raw_redis.exists(keys.record(job.id))
 
 
 async def test_no_job_succeeds_whose_result_found_no_room(

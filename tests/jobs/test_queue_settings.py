@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from jobs.settings import QueueSettings, secrets_folder
+from jobs.settings import QueueSettings, secrets_folder, urls_in
 
 
 def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,3 +98,14 @@ def test_a_bucket_is_amazons_without_an_endpoint_and_needs_no_prefix() -> None:
 def test_a_wrong_bucket_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         QueueSettings.model_validate(wrong)
+
+
+def test_a_divided_queue_has_one_server_or_one_for_each_shard() -> None:
+    urls = "redis://a,redis+sentinel://b,c/queue"
+    assert urls_in(urls) == ("redis://a", "redis+sentinel://b,c/queue")
+    assert QueueSettings(redis_url=urls, queue_shards=2).redis_url == urls
+    assert QueueSettings(redis_url="redis+cluster://a,b", queue_shards=3).queue_shards == 3
+    with pytest.raises(ValidationError, match="one for each shard"):
+        QueueSettings(redis_url=urls, queue_shards=3)
+    with pytest.raises(ValidationError, match="must start with one of"):
+        QueueSettings(redis_url="redis://a,http://b", queue_shards=2)

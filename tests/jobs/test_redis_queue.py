@@ -43,7 +43,7 @@ async def small_queue(
 
 
 async def names(raw: Redis, settings: QueueSettings) -> set[str]:
-    return {name.decode() async for name in raw.scan_iter(f"{settings.namespace}:*")}
+    return {name.decode() async for name in raw.scan_iter(f"{Keys(settings.namespace).tag}:*")}
 
 
 async def test_redis_queue_is_a_job_queue(queue: RedisQueue) -> None:

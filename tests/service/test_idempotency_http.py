@@ -200,7 +200,7 @@ async def test_a_repeated_upscale_without_its_picture_is_410(
     served: RunningGateway, raw_redis: Redis, keys: Keys
 ) -> None:
     job_id = (await post(served, "/upscale")).headers["x-request-id"]
-    (result,) = await raw_redis.keys(f"{keys.namespace}:result:{job_id}:*")
+    (result,) = await raw_redis.keys(f"{keys.tag}:result:{job_id}:*")
     await raw_redis.delete(result)
     assert_problem(await post(served, "/upscale"), 410, "result_expired")
 

@@ -24,7 +24,7 @@ def test_light_workers_and_gateways_run_the_jobs_that_they_are_given(redis_url: 
         *(redis_url, f"light-{time.time()}", 6, 2, 0.1, 0.5, 0.02),
         *(time.time() + 4.0, 2.0),
     )
-    outcome = queue_scale.run(load)
+    outcome = queue_scale.run(load, [redis_url])
     of = outcome.latencies.of
     assert "failed" not in of
     assert {"submit", "complete and claim", "expected end", "look", "heartbeat", "snapshot"} <= set(

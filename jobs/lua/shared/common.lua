@@ -1,4 +1,9 @@
 -- Put before each queue script. Times are in milliseconds of Redis's own clock.
+-- A step declares the keys that it can know before it runs (jobs/declared_keys.py). Those that follow from what it
+-- reads, such as the record of the job that it finds, it computes; all have one hash tag, so in a cluster they are in
+-- the slot of the declared ones. The head of each step names its computed keys: `record` (job:ID), `result-url`
+-- (job:ID:result-url), `payload`, `pending@client`, `deliveries:host`, `idempotency`, `batch-items`,
+-- `wake` (wake:for:REQUIREMENT, wake:any, wake:sweep).
 local pending, leases, waits, tokens = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local ages, entries, slots, sums, ends = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local demand, capabilities, counts = KEYS[10], KEYS[11], KEYS[12]
@@ -6,6 +11,8 @@ local deliveries, delivery_hosts = KEYS[13], KEYS[14]
 local dead_deliveries, delivery_wake = KEYS[15], KEYS[16]
 local active, shares = KEYS[17], KEYS[18]
 local heads, live_workers, run_costs = KEYS[19], KEYS[20], KEYS[21]
+local waiting_deliveries = { result = KEYS[22], webhook = KEYS[23] }
+local OWN = 23 -- the keys of every step; then come those of a client or a batch, and those of a job
 local records, events, wake = ARGV[1], ARGV[2], ARGV[3]
 local payloads, job_ttl = ARGV[4], ARGV[5] -- payloads: '' where pictures have a Redis of their own
 

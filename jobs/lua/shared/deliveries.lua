@@ -7,10 +7,6 @@
 local MOST_DEAD = 1000 -- jobs with deliveries that were given up and are kept
 local KINDS = { 'result', 'webhook' }
 
-local function waiting_of(kind)
-  return deliveries .. '-' .. kind
-end
-
 local function of_host(host)
   return deliveries .. ':' .. host
 end
@@ -42,13 +38,13 @@ local function update_host(host)
 end
 
 local function set_due(id, kind, host, at)
-  redis.call('ZADD', waiting_of(kind), text(at), id)
+  redis.call('ZADD', waiting_deliveries[kind], text(at), id)
   redis.call('ZADD', of_host(host), text(at), id)
   update_host(host)
 end
 
 local function remove_delivery(id, host)
-  for _, kind in ipairs(KINDS) do redis.call('ZREM', waiting_of(kind), id) end
+  for _, kind in ipairs(KINDS) do redis.call('ZREM', waiting_deliveries[kind], id) end
   redis.call('ZREM', of_host(host), id)
   update_host(host)
 end
@@ -87,7 +83,7 @@ end
 -- Lets a record expire unless a delivery of its job waits, or was given up and is kept.
 local function let_go(id)
   for _, kind in ipairs(KINDS) do
-    if redis.call('ZSCORE', waiting_of(kind), id) then return end
+    if redis.call('ZSCORE', waiting_deliveries[kind], id) then return end
   end
   if not redis.call('ZSCORE', dead_deliveries, id) then expire_record(id) end
 end

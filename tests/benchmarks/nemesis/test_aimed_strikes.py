@@ -17,7 +17,7 @@ import psutil
 import pytest
 import redis.asyncio
 
-from benchmarks.nemesis import aimed_strikes
+from benchmarks.nemesis import aimed_strikes, watching
 from benchmarks.nemesis.aimed_strikes import AimedStrikes
 from benchmarks.nemesis.aiming import Run, Runs
 from benchmarks.nemesis.callers import Book
@@ -28,6 +28,7 @@ from benchmarks.nemesis.processes import Kept
 from benchmarks.nemesis.proxy import Proxy
 from benchmarks.nemesis.redis_on_disk import RedisOnDisk
 from benchmarks.nemesis.topology import Topology
+from benchmarks.nemesis.watching import Records
 from jobs.keys import Keys
 from tests.support.waiting import eventually
 
@@ -128,6 +129,22 @@ async def test_runs_are_those_under_a_lease_by_a_worker_that_lives(scene: Scene)
     assert await Runs(scene.service).now() == [Run(JOB, "5", 1)]
     await scene.ended()
     assert await Runs(scene.service).now() == []
+
+
+async def test_the_claims_of_a_job_are_recorded_once_when_it_has_ended(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "SETTLED_S", 0.0)
+    records = Records(scene.service, Recorder(scene.history), Book(jobs={JOB: MARK, "other": 8}))
+    await scene.claimed(0, 1)
+    await scene.service.client.hset(scene.service.keys.record(JOB), "attempt", "2")
+    await records.look()
+    assert scene.history.getvalue() == ""
+    await scene.ended()
+    for _ in range(2):
+        await records.look()
+    (event,) = events_of(scene.history.getvalue().splitlines())
+    assert (event.what, event.job, event.mark, event.count) == (What.RECORD, JOB, MARK, 2)
 
 
 async def test_a_late_result_arrives_once_its_job_has_ended(scene: Scene) -> None:

@@ -450,7 +450,7 @@ async def test_nothing_is_left_in_redis(
     await ended(served.client, batch)
     assert await queue.batches.claim(10) == []
     assert await raw_redis.zcard(keys.batches) == 0
-    kept = [name async for name in raw_redis.scan_iter(match=f"{keys.namespace}:*{batch['id']}*")]
+    kept = [name async for name in raw_redis.scan_iter(match=f"{keys.tag}:*{batch['id']}*")]
     assert len(kept) == 2
     for name in kept:
         assert 0 < await raw_redis.ttl(name) <= 3600

@@ -1,0 +1,1 @@
+"""A queue that is divided among shards, behind the same protocols as an undivided one."""
