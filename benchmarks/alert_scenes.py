@@ -98,7 +98,7 @@ def _leave_jobs_waiting(service: Monitored) -> None:
 def _kill_with_a_job(service: Monitored) -> None:
     """Kill a worker during a job that may have no other attempt, and start the next worker."""
     job = _submit(service, LARGE, scale=4, anysr_width=1, latency_budget_ms=300_000)
-    _wait(service, job, "running")
+    service.until(lambda: httpx.get(job).json()["progress"] > 0)  # an attempt has begun
     service.kill_worker(0)
     service.start_worker(0)
 

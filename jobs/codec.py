@@ -11,10 +11,10 @@ from pydantic_core import PydanticSerializationError, from_json
 
 from jobs.batch import BatchItem, BatchOrder
 from jobs.digests import sealed, unsealed
-from jobs.heartbeat import WorkerHeartbeat
+from jobs.heartbeat_parts import WorkerProfile, WorkerState
 from jobs.job import Job, RunFacts
 
-T = TypeVar("T", Job, RunFacts, WorkerHeartbeat, BatchOrder, BatchItem)
+T = TypeVar("T", Job, RunFacts, WorkerState, WorkerProfile, BatchOrder, BatchItem)
 
 
 class CodecError(ValueError):
@@ -62,7 +62,8 @@ class Codec(Generic[T]):
 
 JOB = Codec(Job)
 RUN_FACTS = Codec(RunFacts)
-HEARTBEAT = Codec(WorkerHeartbeat, seals=False)  # which gateways of another version read
+WORKER_STATE = Codec(WorkerState, seals=False)  # written each second, and never kept
+PROFILE = Codec(WorkerProfile, seals=False)
 BATCH_ORDER = Codec(BatchOrder)
 BATCH_ITEM = Codec(BatchItem)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, cast
 
 import hiredis
@@ -73,6 +74,16 @@ class SteadyRedis(Redis):
         """Return a client of the same server with turns and connections of its own, of which the
         pool is closed with this client."""
         return SteadyRedis(connection_pool=self.connection_pool)
+
+    @contextlib.asynccontextmanager
+    async def one_connection(self) -> AsyncIterator[AbstractConnection]:
+        """Lend a connection for messages that come unasked, and close it afterwards. Nobody makes
+        it again when it ends: its subscriptions would be lost unnoticed."""
+        connection = await self._connected()
+        try:
+            yield connection
+        finally:
+            await self._give_back(connection)
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Run one command; redis's TimeoutError after CALL_TIMEOUT_S."""

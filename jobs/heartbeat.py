@@ -1,9 +1,9 @@
-"""The heartbeat of a worker: its state, its capabilities and its machine."""
+"""The heartbeat of a worker: its state, its capabilities and its machine; and what it learns."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True)
@@ -62,3 +62,14 @@ class WorkerHeartbeat:
     """The number of the last reload request that it has followed."""
     backends: dict[str, BackendState] = field(default_factory=dict)
     """The backend of each model."""
+
+
+class HeartbeatAnswer(NamedTuple):
+    """What a worker learns by its heartbeat."""
+
+    live_workers: int
+    """This one included."""
+    reloads: int
+    """Number of the last reload request."""
+    requested_models: frozenset[str]
+    """Models that were requested within the last hour."""

@@ -330,6 +330,9 @@ class Claim:
     deadline_ms: float
     backlog: Backlog
     """The queue right after the claim, without this job."""
+    handed_over: bool = False
+    """Whether the queue handed the job to a worker that waited: it renews the lease at once, to
+    show that it is awake, because its lease is short before."""
 
     @property
     def claimed_ms(self) -> float:

@@ -52,7 +52,7 @@ class Keys:
     @property
     def entries(self) -> str:
         """Hash: `slot:cheapest:narrowest` of each waiting job, as it went into the sums; then
-        `@client` if it has one."""
+        `@client` if it has one, and in a line of its own its requirement."""
         return self._name("entries")
 
     @property
@@ -86,9 +86,36 @@ class Keys:
         return self._name("demand")
 
     @property
+    def waits(self) -> str:
+        """Hash: how many jobs of each requirement wait."""
+        return self._name("waits")
+
+    @property
     def wake(self) -> str:
-        """List: at most one token, while a job waits; idle workers block on it."""
-        return self._name("wake")
+        """Prefix of the lists on which idle workers block, each with at most one token."""
+        return self._name("wake:")
+
+    def wake_for(self, requirement: str) -> str:
+        """Return the name of the list for workers that meet a requirement: a token while a job with
+        it waits."""
+        return f"{self.wake}for:{requirement}"
+
+    @property
+    def wake_any(self) -> str:
+        """List for workers that meet all requirements: a token while any job waits."""
+        return f"{self.wake}any"
+
+    @property
+    def wake_sweep(self) -> str:
+        """List for all workers: a token while a claim should end or requeue something, whoever
+        makes it."""
+        return f"{self.wake}sweep"
+
+    @property
+    def swept(self) -> str:
+        """String without content, which expires when a heartbeat should look after the queue
+        again."""
+        return self._name("swept")
 
     @property
     def tokens(self) -> str:
@@ -110,8 +137,20 @@ class Keys:
 
     @property
     def workers(self) -> str:
-        """Set: ids of the workers that have sent a heartbeat."""
-        return self._name("workers")
+        """Sorted set: ids of the workers, by the moment in ms at which they cease to live if they
+        send no heartbeat before."""
+        return self._name("live-workers")
+
+    @property
+    def worker_states(self) -> str:
+        """Hash: of each worker the last state (`jobs.heartbeat_parts`), after the moment in ms
+        until which it counts and the digest of the profile, each with a colon."""
+        return self._name("worker-states")
+
+    @property
+    def worker_profiles(self) -> str:
+        """Hash: of each worker the profile (`jobs.heartbeat_parts`), by `profile_field`."""
+        return self._name("worker-profiles")
 
     @property
     def capabilities(self) -> str:
@@ -189,30 +228,20 @@ class Keys:
         """Set: models that were requested and that workers load only on demand."""
         return self._name("requested-models")
 
-    @property
-    def ended(self) -> str:
-        """Channel: `status:id:token` at each end of a job; the token is empty if it never ran."""
-        return self._name("ended")
-
-    def result_channel(self, gateway: str) -> str:
-        """Return the channel with the small results of jobs that one gateway waits for
-        (`jobs.result_event`)."""
-        return self._name(f"results:{gateway}")
+    def gateway(self, gateway_id: str) -> str:
+        """Return the channel with the ends of the jobs that one gateway has submitted
+        (`jobs.job_event`)."""
+        return self._name(f"gateway:{gateway_id}")
 
     @property
-    def changes(self) -> str:
-        """Channel: `status:id` at each change of a job before its end."""
-        return self._name("changes")
+    def events(self) -> str:
+        """Prefix of the channels of jobs and batches (`jobs.job_event`)."""
+        return self._name("events:")
 
     @property
     def records(self) -> str:
         """Prefix of the hashes that hold the record of each job."""
         return self._name("job:")
-
-    @property
-    def heartbeats(self) -> str:
-        """Prefix of the expiring strings that hold the heartbeat of each worker."""
-        return self._name("heartbeat:")
 
     def record(self, job_id: str) -> str:
         """Return the name of a job's record."""
@@ -223,9 +252,13 @@ class Keys:
         its caller gave it: whoever knows it can write there."""
         return f"{self.record(job_id)}:result-url"
 
-    def heartbeat(self, worker_id: str) -> str:
-        """Return the name of a worker's heartbeat."""
-        return self.heartbeats + worker_id
+    def end_of(self, name: str) -> str:
+        """Return the channel with the end of a job or batch."""
+        return f"{self.events}end:{name}"
+
+    def changes_of(self, name: str) -> str:
+        """Return the channel with the changes of a job or batch before its end."""
+        return f"{self.events}change:{name}"
 
     def idempotency_key(self, digest: str) -> str:
         """Return the name of an idempotency key's hash: `fingerprint` of its first request, and

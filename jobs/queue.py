@@ -19,7 +19,7 @@ from jobs.batch import BatchItem, BatchView, NewBatch
 from jobs.cached_pictures import CachedPictures
 from jobs.client_limits import Allowance, ClientLimits
 from jobs.errors import AnysrError
-from jobs.heartbeat import WorkerHeartbeat
+from jobs.heartbeat import HeartbeatAnswer, WorkerHeartbeat
 from jobs.job import (
     Claim,
     DeliveryKind,
@@ -105,7 +105,6 @@ class Submissions(Protocol):
     async def outcome(
         self,
         view: JobView,
-        submitted: float,
         timeout_s: float,
         with_picture: Callable[[], bool] = lambda: True,
     ) -> Outcome:
@@ -114,8 +113,9 @@ class Submissions(Protocol):
         `with_picture` is called right before the picture would be read along with the job, at each
         attempt; where it returns False, the job is read alone.
 
-        `view` is the result of `submit`, and `submitted` a moment of time.monotonic() before that
-        call: such a job is read only once, at its end. Raises JobNotFound; outages as for `wait`.
+        `view` is the result of `submit`: a job that this process has submitted is read only at its
+        end, and not even then where the event of that brings the result. Raises JobNotFound;
+        outages as for `wait`.
         """
 
     def watch(self, job_id: str) -> AsyncIterator[JobView]:
@@ -197,14 +197,19 @@ class Leases(Protocol):
         wait_s: float,
         stopping: asyncio.Event | None = None,
         capabilities: Capabilities | None = None,
+        changed: asyncio.Event | None = None,
     ) -> Claim | None:
         """Lease the job with the earliest latest start among those that this worker can run.
 
         Waits up to `wait_s` for one, and no longer once `stopping` is set. `capabilities` is
-        called at each attempt; without it, the worker can run everything.
+        called at each attempt, and again when `changed` is set; without it, the worker can run
+        everything. A worker that waits is woken by jobs that it can run alone.
+
+        A worker gets a job also while it waits, and may be asleep then: a claim that is
+        `handed_over` has a short lease, and counts as an attempt from its first renewal.
 
         Jobs whose lease expired are requeued first. On the way these jobs end without a run: past
-        its deadline with on_miss=reject, as deadline_exceeded; claimed too often, as worker_lost;
+        its deadline with on_miss=reject, as deadline_exceeded; attempted too often, as worker_lost;
         without any worker that meets its requirement for a while, as unknown_model or
         unknown_width.
         """
@@ -409,11 +414,12 @@ class Registry(Protocol):
     async def count_stuck_worker(self) -> None:
         """Count a worker process that hung and is replaced."""
 
-    async def publish_heartbeat(self, heartbeat: WorkerHeartbeat) -> int:
-        """Store a worker's heartbeat and capabilities, which expire after `pulse_ttl_seconds`.
+    async def publish_heartbeat(self, heartbeat: WorkerHeartbeat) -> HeartbeatAnswer:
+        """Store a worker's heartbeat and capabilities, which expire after `pulse_ttl_seconds`, and
+        return what a worker asks for with each.
 
-        Return the number of live workers, this one included; a killed one counts until the next
-        call of `heartbeats`.
+        Heartbeats look after the queue as well: they have an idle worker claim where a lease has
+        run out, or where jobs wait that perhaps nobody will run.
         """
 
     async def retire_worker(self, worker_id: str) -> None:

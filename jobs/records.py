@@ -116,7 +116,7 @@ def delivery_of(record: Record, kind: DeliveryKind) -> DeliveryView | None:
     )
 
 
-def claim_of(row: list[Any], payload: bytes) -> Claim:
+def claim_of(row: list[Any], payload: bytes, *, handed_over: bool) -> Claim:
     """Return the claim in the answer of claim.lua. Raises CodecError for a damaged record."""
     _, token, attempt, job, submitted_ms, deadline_ms, backlog = row
     try:
@@ -128,6 +128,7 @@ def claim_of(row: list[Any], payload: bytes) -> Claim:
             submitted_ms=float(submitted_ms),
             deadline_ms=float(deadline_ms),
             backlog=backlog_of(backlog),
+            handed_over=handed_over,
         )
     except ValueError as error:
         raise CodecError(str(error)) from error

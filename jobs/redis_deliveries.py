@@ -16,8 +16,9 @@ from jobs.outages import reports_outages
 from jobs.queue import Attempt, AttemptOutcome, Deliveries, Delivery, DeliveryState
 from jobs.records import pairs
 from jobs.scripts import Scripts
-from jobs.wakeup import POLL_S
 
+POLL_S = 1.0
+"""Longest wait: a token may be lost with the process that took it."""
 DAMAGED = Attempt(AttemptOutcome.REFUSED, DataLoss.code)
 
 

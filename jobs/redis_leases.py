@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import math
@@ -29,14 +28,15 @@ from jobs.wakeup import WakeupSignal
 
 log = logging.getLogger(__name__)
 
-OTHERS_PAUSE_S = 0.1
-"""Pause between attempts while only jobs for other workers wait: no wake-up is sent for those."""
+HANDOVER_S = 1.0
+"""Longest lease of a job before the worker that waited for it has shown that it is awake: many
+times as long as a renewal takes, and short for whoever waits for the job."""
 
 FOREVER_MS = 1e15
 """Stands for no bound: numbers reach Lua as text, and it cannot parse infinity."""
 SWEEP_S = 1.0
-"""Longest time between two claims of a busy worker: each makes jobs with expired leases wait again.
-Between them it looks only whether a job waits that its gap could be for."""
+"""How often a busy worker asks whether a claim is due, which makes jobs with expired leases wait
+again. Apart from that it looks only whether a job waits that its gap could be for."""
 ANY = Gap(math.inf, math.inf)
 """The gap of an idle worker: any job."""
 
@@ -69,23 +69,24 @@ class RedisLeases(Leases):
         wait_s: float,
         stopping: asyncio.Event | None = None,
         capabilities: Capabilities | None = None,
+        changed: asyncio.Event | None = None,
     ) -> Claim | None:
         clock = asyncio.get_running_loop()
         until = clock.time() + wait_s
+        events = [event for event in (stopping, changed) if event is not None]
         waits, self._none_waited = self._none_waited, False
         while True:
-            run: Run = self._scripts.run
+            if changed is not None:
+                changed.clear()
+            met = tuple(capabilities()) if capabilities else ()
+            waking: Run | None = None
             if waits:
-                run = partial(self._wake.run, until - clock.time(), stopping)
-            met = capabilities() if capabilities else ()
-            claim, passed = await self._claim(worker_id, met, run=run)
-            left_s = until - clock.time()
-            if claim is not None or left_s <= 0 or (stopping is not None and stopping.is_set()):
+                waking = partial(self._wake.run, until - clock.time(), events, met)
+            claim, seemed_asleep = await self._claim(worker_id, met, run=waking)
+            over = until <= clock.time() or (stopping is not None and stopping.is_set())
+            if claim is not None or over:
                 return claim
-            # With jobs for others in the queue the wake-up token is theirs.
-            waits = not passed
-            if passed and not await _pause(left_s, stopping):
-                return None
+            waits = not seemed_asleep
 
     @reports_outages
     async def claim_urgent(
@@ -97,12 +98,14 @@ class RedisLeases(Leases):
         return claim
 
     async def _may_fit(self, gap: Gap) -> bool:
-        """Return whether a claim for this gap may find a job. Busy workers look 25 times a second;
-        a claim each time would take a thousand of them all of the server's time."""
+        """Return whether a claim for this gap may find a job, or is due for others. Busy workers
+        look 25 times a second; a claim each time would take a thousand of them all of the server's
+        time."""
         clock = asyncio.get_running_loop()
         if clock.time() >= self._sweep_at:
             self._sweep_at = clock.time() + SWEEP_S
-            return True
+            if await self._scripts.sweep_is_due():
+                return True
         first_ms = await self._scripts.first_start_in_ms()
         if first_ms is None:
             return False
@@ -115,45 +118,58 @@ class RedisLeases(Leases):
         capabilities: Iterable[str],
         gap: Gap = ANY,
         run: Run | None = None,
-    ) -> tuple[Claim | None, int]:
-        """Return a job, and the number of jobs passed over because other workers must run them.
-        The first attempt is sent by `run`."""
-        arguments, run = self._bounds(worker_id, tuple(capabilities), gap), run or self._scripts.run
+    ) -> tuple[Claim | None, bool]:
+        """Return a job, and whether the worker seemed asleep to the queue. With `run`, the first
+        attempt waits: a job is handed over by it."""
+        capabilities = tuple(capabilities)
         while True:
-            answer = await run("claim", *arguments)
+            handed_over = run is not None
+            arguments = self._bounds(worker_id, capabilities, gap, handed_over=handed_over)
+            answer = await (run or self._scripts.run)("claim", *arguments)
             if answer is None:  # it was stopped before
-                return None, 0
-            claim, passed = await self._read(answer)
-            if claim is not None or passed is not None:
-                return claim, passed or 0
-            run = self._scripts.run
+                return None, False
+            claim = await self._read(answer, handed_over=handed_over)
+            _, row, asleep = answer
+            if claim is not None or not row:
+                return claim, bool(asleep)
+            run = None
 
     def _bounds(
-        self, worker_id: str, capabilities: Iterable[str], gap: Gap = ANY, after: str = ""
+        self,
+        worker_id: str,
+        capabilities: Iterable[str],
+        gap: Gap = ANY,
+        after: str = "",
+        *,
+        handed_over: bool = False,
     ) -> tuple[Argument, ...]:
         """Return the arguments of claim.lua."""
         times = (min(ms, FOREVER_MS) for ms in (gap.remaining_ms, gap.spare_ms, gap.short_ms))
         limits = (self._lease_ms, self._max_attempts, worker_id, self._unserved_ms)
-        return (*limits, *times, "1" if gap.small_only else "", after, gap.run, *capabilities)
+        handover_ms = min(HANDOVER_S * 1e3, self._lease_ms) if handed_over else 0
+        place = ("1" if gap.small_only else "", after, gap.run)
+        return (*limits, *times, *place, handover_ms, *capabilities)
 
-    async def _read(self, answer: list[Any]) -> tuple[Claim | None, int | None]:
-        """Return the job in an answer of claim.lua, and the number of jobs passed over; None where
-        a leased job could not be read, so that another one may be claimed."""
-        ended, row, passed = answer
+    async def _read(self, answer: list[Any], *, handed_over: bool = False) -> Claim | None:
+        """Return the job in an answer of claim.lua; None also where a leased one could not be read,
+        so that another one may be claimed."""
+        ended, row, _ = answer
         if ended:
             await self._blobs.drop_payloads_apart(job_id.decode() for job_id in ended)
-        claim = await self._open(row) if row else None
-        return claim, int(passed) if claim is not None or not row else None
+        return await self._open(row, handed_over=handed_over) if row else None
 
-    async def _open(self, row: list[Any]) -> Claim | None:
+    async def _open(self, row: list[Any], *, handed_over: bool) -> Claim | None:
         """Return the claim of a leased job, with its picture fetched unless the script sent it. A
         job whose record or picture is damaged or lost ends here with DataLoss."""
         *record, payload = row
         job_id, token = row[0].decode(), int(row[1])
         try:
             if payload is None:
-                payload = await self._payload(job_id, token)
-            claim = _claim_of(record, payload)
+                if handed_over and not await self._still_holds(job_id, token):
+                    return None
+                # Fetching may take longer than a job that was handed over is kept.
+                payload, handed_over = await self._payload(job_id, token), False
+            claim = _claim_of(record, payload, handed_over=handed_over)
             if not await is_whole(payload, claim.job.source_digest):
                 raise DataLoss.of("source")
         except DataLoss as loss:
@@ -161,6 +177,10 @@ class RedisLeases(Leases):
             await self._fail(job_id, token, loss)
             return None
         return claim
+
+    async def _still_holds(self, job_id: str, token: int) -> bool:
+        """Show that the worker is awake, and return whether the job is still its own."""
+        return await self._renew(job_id, token, 0.0) is LeaseState.HELD
 
     async def _payload(self, job_id: str, token: int) -> bytes:
         try:
@@ -181,8 +201,11 @@ class RedisLeases(Leases):
 
     @reports_outages
     async def renew(self, claim: Claim, progress: float) -> LeaseState:
+        return await self._renew(claim.job.id, claim.token, progress)
+
+    async def _renew(self, job_id: str, token: int, progress: float) -> LeaseState:
         done = f"{min(max(progress, 0.0), 1.0):.4g}"
-        state = await self._scripts.run("renew", claim.job.id, claim.token, done, self._lease_ms)
+        state = await self._scripts.run("renew", job_id, token, done, self._lease_ms)
         return LeaseState(state.decode())
 
     @reports_outages
@@ -261,7 +284,7 @@ class RedisLeases(Leases):
             (ended, waiting), answer = await self._scripts.run_both(
                 before, ("finish", finish), ("claim", following)
             )
-            claimed, _ = await self._read(answer)
+            claimed = await self._read(answer)
         delivered = bool(ended == 1)
         self._none_waited = delivered and waiting == 0 and claimed is None
         if delivered:
@@ -269,18 +292,9 @@ class RedisLeases(Leases):
         return Completion(delivered, claimed)
 
 
-def _claim_of(record: list[Any], payload: bytes) -> Claim:
+def _claim_of(record: list[Any], payload: bytes, *, handed_over: bool) -> Claim:
     """Return the claim in the answer of claim.lua. Raises DataLoss for a damaged record."""
     try:
-        return claim_of(record, payload)
+        return claim_of(record, payload, handed_over=handed_over)
     except CodecError as error:
         raise DataLoss.of("record") from error
-
-
-async def _pause(left_s: float, stopping: asyncio.Event | None) -> bool:
-    """Wait for `OTHERS_PAUSE_S`, at most `left_s`; return False as soon as `stopping` is set."""
-    stopping = stopping or asyncio.Event()
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(min(left_s, OTHERS_PAUSE_S)):
-            await stopping.wait()
-    return not stopping.is_set()

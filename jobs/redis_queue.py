@@ -50,7 +50,7 @@ class RedisQueue:
         self._hub = EventHub(client, keys)
         scripts = Scripts(client, keys, settings.job_ttl_seconds, pictures_here=blobs is client)
         durable = self._durable_calls(client, keys, settings)
-        records, wakeup = JobRecords(client, keys), WakeupSignal(client, scripts, keys.wake)
+        records, wakeup = JobRecords(client, keys), WakeupSignal(client, scripts, keys)
         servers = {"queue": client}
         pictures: BlobStore
         index: BlobIndex | None = None

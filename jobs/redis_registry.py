@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -10,22 +10,31 @@ from redis.exceptions import ResponseError
 
 from jobs.batch import ItemState
 from jobs.blob_index import BlobIndex
-from jobs.codec import HEARTBEAT, CodecError
+from jobs.codec import PROFILE, WORKER_STATE, Codec, CodecError, T
 from jobs.connection import SteadyRedis
-from jobs.heartbeat import WorkerHeartbeat
+from jobs.errors import InternalError
+from jobs.heartbeat import HeartbeatAnswer, WorkerHeartbeat
+from jobs.heartbeat_parts import (
+    WorkerProfile,
+    digest_of,
+    heartbeat_of,
+    profile_field,
+    profile_of,
+    state_of,
+)
 from jobs.job import DeliveryKind
 from jobs.keys import Keys
 from jobs.outages import reports_outages
 from jobs.queue import Registry
 from jobs.queue_health import QueueHealth, RedisMemory
-from jobs.scripts import Scripts
+from jobs.scripts import Beat, Scripts
 
 MODEL_REQUEST_S = 3600
 """How long workers that start load the models that were requested before."""
 
 
 class RedisRegistry(Registry):
-    """One expiring string per worker, the set of their ids, and a few counters.
+    """States and profiles of workers, and a few counters.
 
     `servers` are the Redis servers whose memory `health` reports, by what they hold; `index` is
     that of the bucket of the pictures, if they are in one.
@@ -46,6 +55,10 @@ class RedisRegistry(Registry):
         self._ttl_ms = round(heartbeat_ttl_s * 1000)
         self._servers = servers
         self._index = index
+        self._sent: dict[str, str] = {}
+        """Digest of the last profile that was sent for each worker of this process."""
+        self._profiles: dict[str, WorkerProfile | None] = {}
+        """Of the live workers, by `profile_field`; None for one that cannot be read."""
 
     @reports_outages
     async def count_worker_start(self) -> None:
@@ -56,26 +69,54 @@ class RedisRegistry(Registry):
         await self._client.hincrby(self._keys.counts, "stuck_workers", 1)
 
     @reports_outages
-    async def publish_heartbeat(self, heartbeat: WorkerHeartbeat) -> int:
-        data = HEARTBEAT.encode(heartbeat)
-        return await self._scripts.heartbeat(
-            heartbeat.worker_id, data, self._ttl_ms, heartbeat.capabilities
-        )
+    async def publish_heartbeat(self, heartbeat: WorkerHeartbeat) -> HeartbeatAnswer:
+        worker_id, profile = heartbeat.worker_id, PROFILE.encode(profile_of(heartbeat))
+        state, digest = WORKER_STATE.encode(state_of(heartbeat)), digest_of(profile)
+        known = self._sent.get(worker_id) == digest
+        beat = Beat(worker_id, digest, state, b"" if known else profile, heartbeat.capabilities)
+        answer = await self._scripts.heartbeat(beat, self._ttl_ms)
+        if answer is None:  # another server, or the worker was forgotten
+            answer = await self._scripts.heartbeat(beat._replace(profile=profile), self._ttl_ms)
+        if answer is None:
+            raise InternalError("the server did not take the worker's profile")
+        self._sent[worker_id] = digest
+        live, reloads, models = answer
+        return HeartbeatAnswer(int(live), int(reloads), frozenset(name.decode() for name in models))
 
     @reports_outages
     async def retire_worker(self, worker_id: str) -> None:
-        await self._client.unlink(self._keys.heartbeat(worker_id))
-        await self._client.srem(self._keys.workers, worker_id)
+        self._sent.pop(worker_id, None)
+        await self._scripts.retire(worker_id)
 
     @reports_outages
     async def heartbeats(self) -> list[WorkerHeartbeat]:
-        alive = []
-        for data in await self._scripts.heartbeats():
-            try:
-                alive.append(HEARTBEAT.decode(data))
-            except CodecError:
-                continue
+        states = [
+            (digest, _read(WORKER_STATE, data)) for digest, data in await self._scripts.states()
+        ]
+        named = [
+            (profile_field(state.worker_id, digest), state)
+            for digest, state in states
+            if state is not None
+        ]
+        await self._read_profiles([name for name, _ in named])
+        alive = [
+            heartbeat_of(state, profile)
+            for name, state in named
+            if (profile := self._profiles.get(name)) is not None
+        ]
         return sorted(alive, key=lambda heartbeat: heartbeat.worker_id)
+
+    async def _read_profiles(self, names: Sequence[str]) -> None:
+        """Read the profiles that are not known yet, and forget those of others."""
+        new = [name for name in names if name not in self._profiles]
+        found = await self._scripts.profiles(new) if new else []
+        read = {
+            name: _read(PROFILE, data)
+            for name, data in zip(new, found, strict=True)
+            if data is not None
+        }
+        kept = {name: self._profiles[name] for name in names if name in self._profiles}
+        self._profiles = {**kept, **read}
 
     @reports_outages
     async def request_reload(self) -> int:
@@ -130,6 +171,14 @@ class RedisRegistry(Registry):
             memory=tuple(known for known in memory if known is not None),
             bucket=None if self._index is None else await self._index.fill(),
         )
+
+
+def _read(codec: Codec[T], data: bytes) -> T | None:
+    """Return what the bytes describe; None where another version has written them."""
+    try:
+        return codec.decode(data)
+    except CodecError:
+        return None
 
 
 async def _memory(holds: str, server: Redis) -> RedisMemory | None:

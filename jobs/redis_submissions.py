@@ -92,22 +92,24 @@ class RedisSubmissions(Submissions):
     ) -> JobView:
         if terms.durable:
             await self.check_durable()
-        self._hub.start()  # before the job can end
         job = replace(job, source_digest=await digest_off_loop(payload))
         remaining_ms, limit = job.budget_ms - spent_ms, self._settings.queue_limit
         arguments = (
             *(job.id, JOB.encode(job), remaining_ms, job.cheapest_ms, job.on_miss.value, limit),
             *(job.narrowest_ms, job.requirement, job.overhead_ms, workers),
             *(self._settings.payload_ttl_seconds, "1" if job.small else ""),
-            self._hub.result_channel,
+            self._hub.channel,
             *_counted(job, limits),
         )
         client = limits.client if limits else None
+        agreed = terms_in_scripts(terms, self._keys, self._kept_s)
+        last: tuple[Argument, ...] = (*agreed, job.client or "", job.share)
+        offer = _Offer(job.id, payload, arguments, last, client, terms.durable)
         try:
-            agreed = terms_in_scripts(terms, self._keys, self._kept_s)
-            last: tuple[Argument, ...] = (*agreed, job.client or "", job.share)
-            offer = _Offer(job.id, payload, arguments, last, client, terms.durable)
-            answer, on_disk = await self._offer(offer)
+            with self._hub.submitting(job.id) as accept:
+                answer, on_disk = await self._offer(offer)
+                if answer[0] == b"accepted":
+                    accept()
         except OutOfMemoryError as error:
             await self._blobs.drop_payloads([job.id])
             raise _overloaded(await self._waiting_ms(), workers) from error
@@ -227,7 +229,6 @@ class RedisSubmissions(Submissions):
     async def outcome(
         self,
         view: JobView,
-        submitted: float,
         timeout_s: float,
         with_picture: Callable[[], bool] = lambda: True,
     ) -> Outcome:
@@ -241,7 +242,7 @@ class RedisSubmissions(Submissions):
 
         if view.ended:
             return await read(view.job.id, None)
-        return await self._waiting.wait(view.job.id, timeout_s, read, submitted)
+        return await self._waiting.wait(view.job.id, timeout_s, read)
 
     def watch(self, job_id: str) -> AsyncIterator[JobView]:
         return self._waiting.watch(job_id, self._read)

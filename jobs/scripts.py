@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from redis.exceptions import NoScriptError, ResponseError
 
 from jobs.connection import Command, OnFirst, SteadyRedis, ignore
 from jobs.declared_keys import declared
 from jobs.durability import DurableCalls
+from jobs.heartbeat_parts import FIELDS
 from jobs.job import DeliveryKind
 from jobs.keys import Keys
 
@@ -40,6 +41,7 @@ Step = Literal[
     "cancel_batch",
 ]
 STEPS: tuple[Step, ...] = get_args(Step)
+REGISTRY_SCRIPTS = ("heartbeat", "retire")
 SHARED = (
     *("common", "budget", "backlog", "lateness", "shares"),
     *("precedence", "repeats", "deliveries", "changes", "clients", "batches"),
@@ -51,10 +53,35 @@ StepCall = tuple[Step, Sequence[Argument]]
 """A step and its arguments."""
 
 
+class Beat(NamedTuple):
+    """A heartbeat as it is sent."""
+
+    worker_id: str
+    digest: str
+    """Of the profile (`jobs.heartbeat_parts`)."""
+    state: bytes
+    profile: bytes
+    """Empty where the server should know it."""
+    capabilities: tuple[str, ...]
+
+
+class StoredState(NamedTuple):
+    """A state as it is read."""
+
+    digest: str
+    """Of the worker's profile."""
+    state: bytes
+
+
 @cache
 def _source(name: str) -> str:
     path = resources.files("jobs") / "lua" / f"{name}.lua"
     return path.read_text("utf-8")
+
+
+def registry_source(name: str) -> str:
+    """Return a script of the registry."""
+    return "\n".join((_source("shared/registry"), _source(name)))
 
 
 @cache
@@ -74,9 +101,10 @@ class Scripts:
     ) -> None:
         self._client = client
         self._steps = {step: client.register_script(step_source(step)) for step in STEPS}
-        self._heartbeat = client.register_script(_source("heartbeat"))
-        self._registry = client.register_script(_source("heartbeats"))
-        self._names = [keys.pending, keys.leases, keys.wake, keys.tokens]
+        self._heartbeat, self._retire = (
+            client.register_script(registry_source(name)) for name in REGISTRY_SCRIPTS
+        )
+        self._names = [keys.pending, keys.leases, keys.waits, keys.tokens]
         self._names += [keys.ages, keys.entries, keys.slots, keys.sums, keys.ends]
         self._names += [keys.demand, keys.capabilities, keys.counts]
         self._names += [keys.deliveries, keys.delivery_hosts]
@@ -84,7 +112,7 @@ class Scripts:
         self._names += [keys.active, keys.shares, keys.heads, keys.workers, keys.runs]
         kinds = DeliveryKind.RESULT, DeliveryKind.WEBHOOK
         self._names += [keys.waiting_deliveries(kind) for kind in kinds]
-        self._shared: list[Argument] = [keys.records, keys.ended, keys.changes]
+        self._shared: list[Argument] = [keys.records, keys.events, keys.wake]
         self._shared += [keys.payloads if pictures_here else "", job_ttl_seconds]
         self._keys = keys
 
@@ -191,33 +219,60 @@ class Scripts:
         """Return in how many ms the most urgent waiting job must start, negative for an overdue
         one; None where none waits. Two plain commands take the server a fraction of a step."""
         first = "ZRANGE", self._keys.pending, 0, 0, "WITHSCORES"
-        found, now = await self._client.together(first, ("TIME",))
-        for answer in (found, now):
-            if isinstance(answer, ResponseError):
-                raise answer
+        found, (seconds, microseconds) = await self._plain(first, ("TIME",))
         if not found:
             return None
-        seconds, microseconds = now
         return float(found[1]) - int(seconds) * 1e3 - int(microseconds) / 1e3
 
-    async def heartbeat(
-        self, worker_id: str, data: bytes, ttl_ms: int, capabilities: Iterable[str]
-    ) -> int:
-        """Store a worker's heartbeat and capabilities; return the number of live workers."""
-        names = [self._keys.heartbeat(worker_id), self._keys.workers, self._keys.capabilities]
-        return int(await self._heartbeat(keys=names, args=[worker_id, data, ttl_ms, *capabilities]))
+    async def sweep_is_due(self) -> bool:
+        """Return whether a claim should be made, whoever makes it (heartbeat.lua)."""
+        (there,) = await self._plain(("EXISTS", self._keys.wake_sweep))
+        return bool(there)
 
-    async def heartbeats(self) -> list[bytes]:
-        """Return the heartbeats of the live workers.
+    async def heartbeat(self, beat: Beat, ttl_ms: int) -> list[Any] | None:
+        """Store a worker's heartbeat. Return the answer of heartbeat.lua; None where the profile
+        is not known there."""
+        keys = self._keys
+        names = [
+            keys.workers,
+            keys.worker_states,
+            keys.worker_profiles,
+            keys.capabilities,
+            keys.pending,
+        ]
+        names += [keys.leases, keys.waits, keys.swept, keys.reloads, keys.requested_models]
+        arguments = (keys.wake, beat.worker_id, beat.digest, beat.state, beat.profile, ttl_ms)
+        answer = await self._heartbeat(keys=names, args=[*arguments, *beat.capabilities])
+        return None if answer is None else list(answer)
 
-        Plain commands read them, because a script copies each twice. The script forgets workers
-        that have died, where there are any, so that one that is just back is not forgotten.
-        """
-        ids: list[bytes] = await self._client.execute_command("SMEMBERS", self._keys.workers)
-        prefix = self._keys.heartbeats.encode()
-        names = [prefix + worker for worker in ids]
-        found: list[Any] = await self._client.execute_command("MGET", *names) if names else []
-        if None not in found:
-            return found
-        answer = await self._registry(keys=[self._keys.workers], args=[self._keys.heartbeats])
-        return list(answer)
+    async def retire(self, worker_id: str) -> None:
+        """Remove a worker that stops."""
+        names = [self._keys.workers, self._keys.worker_states, self._keys.worker_profiles]
+        await self._retire(keys=names, args=[worker_id])
+
+    async def states(self) -> list[StoredState]:
+        """Return the states of the live workers. Plain commands read them, because a script copies
+        each twice."""
+        (seconds, microseconds), stored = await self._plain(
+            ("TIME",), ("HVALS", self._keys.worker_states)
+        )
+        now_ms = int(seconds) * 1e3 + int(microseconds) / 1e3
+        states = (value.split(b":", FIELDS) for value in stored)
+        return [
+            StoredState(digest.decode(errors="replace"), state)
+            for till, digest, state in states
+            if float(till) >= now_ms
+        ]
+
+    async def profiles(self, fields: Sequence[str]) -> list[bytes | None]:
+        """Return profiles by `profile_field`; None for one that is gone."""
+        (found,) = await self._plain(("HMGET", self._keys.worker_profiles, *fields))
+        return list(found)
+
+    async def _plain(self, *commands: Command) -> list[Any]:
+        """Return the answers of plain commands in one round trip, or raise the first refusal."""
+        answers = await self._client.together(*commands)
+        for answer in answers:
+            if isinstance(answer, ResponseError):
+                raise answer
+        return answers

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol, TypeVar
 
 from jobs.event_hub import EventHub, Subscription
 from jobs.outages import REREAD_S
+
+MISSED_S = 5.0
+"""After this long without an event a job is read nevertheless: a server that took the place of
+another may have lost the message."""
 
 
 class JobState(Protocol):
@@ -26,22 +31,20 @@ Read = Callable[[str, Subscription | None], Awaitable[S]]
 
 class Waiting:
     """Reads a job after each of its events. It subscribes before it reads, so that no event in
-    between is missed."""
+    between is missed; a message that is lost all the same costs `MISSED_S`."""
 
     def __init__(self, hub: EventHub) -> None:
         self._hub = hub
 
-    async def wait(
-        self, job_id: str, timeout_s: float, read: Read[S], submitted: float | None = None
-    ) -> S:
+    async def wait(self, job_id: str, timeout_s: float, read: Read[S]) -> S:
         """Return the job once it has ended, or its state after `timeout_s`. One that was submitted
-        after `submitted`, a moment of time.monotonic(), need not be read before its end."""
+        by this process is not read before its end."""
         with self._hub.subscribe(job_id, ends_only=True) as subscription:
-            state = None
-            if submitted is None or not self._hub.still_runs(job_id, submitted):
-                state = await read(job_id, None)
+            state = None if self._hub.awaits(job_id) else await read(job_id, None)
             try:
                 async with asyncio.timeout(timeout_s):
+                    if state is not None and not state.ended:
+                        self._hub.follow(job_id, subscription)
                     while state is None or not state.ended:
                         state = await _next(job_id, subscription, read)
                     return state
@@ -53,6 +56,8 @@ class Waiting:
         with self._hub.subscribe(job_id) as subscription:
             state = await read(job_id, None)
             yield state
+            if not state.ended:
+                self._hub.follow(job_id, subscription)
             while not state.ended:
                 before, state = state, await _next(job_id, subscription, read)
                 if state != before:
@@ -60,8 +65,10 @@ class Waiting:
 
 
 async def _next(job_id: str, subscription: Subscription, read: Read[S]) -> S:
-    """Read the job again after its next event, and repeat that during an outage."""
-    await subscription.changed.wait()
+    """Read the job again after its next event, or `MISSED_S`; repeat that during an outage."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(MISSED_S):
+            await subscription.changed.wait()
     subscription.changed.clear()
     while True:
         try:

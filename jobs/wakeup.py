@@ -1,20 +1,24 @@
-"""Wake-ups for idle workers: one connection per process blocks on the wake list."""
+"""Wake-ups for idle workers, each by jobs that it can run: a connection blocks on the lists of what
+it meets."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from typing import Any
+from weakref import WeakValueDictionary
 
 from redis.exceptions import ResponseError
 
-from jobs.connection import SteadyRedis
+from jobs.connection import Command, SteadyRedis
+from jobs.keys import Keys
 from jobs.outages import OUTAGES
 from jobs.scripts import Argument, Scripts, Step
 
-POLL_S = 1.0
-"""Longest time between two polls of an idle worker: for expired leases, and in case a token was
-lost with the process that took it."""
+POLL_S = 5.0
+"""Longest time between two attempts of an idle worker: heartbeats look after what nobody is woken
+for (lua/heartbeat.lua)."""
 
 
 class _Blocked:
@@ -33,63 +37,80 @@ class _Blocked:
 
 
 class WakeupSignal:
-    """The workers of a process wait in line; the first blocks in Redis, the others behind it.
+    """The workers of a process that meet the same requirements wait in line; the first blocks in
+    Redis, the others behind it.
 
-    There is one token however many jobs wait. The worker that gets it runs a step that claims a
+    A list has one token however many jobs wait. The worker that gets it runs a step that claims a
     job, which Redis runs in the same round trip; a claim that leaves jobs behind puts the token
     back, which wakes the next worker.
     """
 
-    def __init__(self, client: SteadyRedis, scripts: Scripts, wake: str) -> None:
+    def __init__(self, client: SteadyRedis, scripts: Scripts, keys: Keys) -> None:
         self._client = client
         self._scripts = scripts
-        self._wake = wake
-        self._first = asyncio.Lock()
+        self._keys = keys
+        self._first: WeakValueDictionary[tuple[str, ...], asyncio.Lock] = WeakValueDictionary()
+        """Held by the first of each line, by the lists on which it blocks."""
 
     async def run(
-        self, wait_s: float, stopping: asyncio.Event | None, step: Step, *arguments: Argument
+        self,
+        wait_s: float,
+        until: Sequence[asyncio.Event],
+        met: Sequence[str],
+        step: Step,
+        *arguments: Argument,
     ) -> Any:
-        """Run a step when there may be work, after at most `wait_s` or `POLL_S`, and return its
-        answer.
+        """Run a step when there may be work for a worker that meets these requirements (all if none
+        is named), after at most `wait_s` or `POLL_S`, and return its answer.
 
-        A worker that blocks in Redis runs the step as soon as `stopping` is set; one behind it then
-        returns None and does not run it.
+        A worker that blocks in Redis runs the step as soon as one of the events in `until` is set;
+        one behind it then returns None and does not run it.
         """
         blocked = _Blocked()
-        waiting = asyncio.create_task(self._in_line(blocked, wait_s, step, arguments))
-        if stopping is None:
-            return await waiting
-        stopped = asyncio.create_task(stopping.wait())
+        waiting = asyncio.create_task(
+            self._in_line(blocked, self._lists(met), wait_s, step, arguments)
+        )
+        interrupts = [asyncio.create_task(event.wait()) for event in until]
         try:
-            await asyncio.wait((waiting, stopped), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((waiting, *interrupts), return_when=asyncio.FIRST_COMPLETED)
             if not waiting.done():
                 if not blocked.sent:
                     return None
                 await self._unblock(blocked, waiting)
             return await waiting
         finally:
-            for task in (waiting, stopped):
+            for task in (waiting, *interrupts):
                 task.cancel()
-            await asyncio.gather(waiting, stopped, return_exceptions=True)
+            await asyncio.gather(waiting, *interrupts, return_exceptions=True)
+
+    def _lists(self, met: Sequence[str]) -> tuple[str, ...]:
+        named = [self._keys.wake_for(requirement) for requirement in met] or [self._keys.wake_any]
+        return (*named, self._keys.wake_sweep)
 
     async def _in_line(
-        self, blocked: _Blocked, wait_s: float, step: Step, arguments: tuple[Argument, ...]
+        self,
+        blocked: _Blocked,
+        lists: tuple[str, ...],
+        wait_s: float,
+        step: Step,
+        arguments: tuple[Argument, ...],
     ) -> Any:
         clock = asyncio.get_running_loop()
         until = clock.time() + min(wait_s, POLL_S)
+        first = self._first.setdefault(lists, asyncio.Lock())
         try:
             async with asyncio.timeout_at(until):
-                await self._first.acquire()
+                await first.acquire()
         except TimeoutError:
             return await self._scripts.run(step, *arguments)
         try:
             blocked.sent = True
             # Zero would block for ever.
-            blocking = ("BLPOP", self._wake, max(until - clock.time(), 0.01))
+            blocking: Command = ("BLPOP", *lists, max(until - clock.time(), 0.01))
             before = (("CLIENT ID",), blocking)
             return await self._scripts.run_after(before, step, *arguments, on_first=blocked.learn)
         finally:
-            self._first.release()
+            first.release()
 
     async def _unblock(self, blocked: _Blocked, waiting: asyncio.Task[Any]) -> None:
         """End the wait in Redis. The connection is not closed instead: the server might just have

@@ -299,7 +299,7 @@ class Dispatcher:
         job = view.job
         grace_ms = 0.0 if job.on_miss is OnMiss.REJECT else self._settings.grace_ms
         patience_s = max(0.0, job.budget_ms + grace_ms - _since(received)) / 1e3
-        ending = self._submissions.outcome(view, received, patience_s, share.take_most)
+        ending = self._submissions.outcome(view, patience_s, share.take_most)
         try:
             outcome = await first(ending, gone())
         except (asyncio.CancelledError, CallerGone):

@@ -92,11 +92,12 @@ class Outcome:
 
 def calls_per_s() -> dict[str, float]:
     """Return the calls a second for each worker, while no jobs wait. A job is one submission, and
-    one end with the next claim; snapshots are as many, however many workers there are."""
+    one end with the next claim, and a renewal that shows that the worker is awake; snapshots are as
+    many, however many workers there are."""
     jobs = UTILISATION / RUN_S
     return {
         **dict.fromkeys(("job, none waits", "expected end"), jobs),
-        "renew": UTILISATION / RENEWAL_S,
+        "renew": UTILISATION / RENEWAL_S + jobs,
         "look": UTILISATION / LOOKS_S,
         "heartbeat": 1 / HEARTBEAT_S,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -89,4 +90,15 @@ class CurrentModels:
     """Holds the models for new jobs; a running job keeps those it started with."""
 
     def __init__(self, loaded: LoadedModels) -> None:
-        self.loaded = loaded
+        self._loaded = loaded
+        self.changed = asyncio.Event()
+        """Set when others are held: a worker that waits for jobs may be able to run others now."""
+
+    @property
+    def loaded(self) -> LoadedModels:
+        return self._loaded
+
+    @loaded.setter
+    def loaded(self, loaded: LoadedModels) -> None:
+        self._loaded = loaded
+        self.changed.set()

@@ -89,9 +89,10 @@ class Heartbeat:
                     counted = True
                     if self._replaces_silent:
                         await self._registry.count_stuck_worker()
-                self._workers = max(1, await self._registry.publish_heartbeat(self._heartbeat()))
-                self._requests.observe(await self._registry.reloads())
-                self._requests.observe_models(await self._registry.requested_models())
+                answer = await self._registry.publish_heartbeat(self._heartbeat())
+                self._workers = max(1, answer.live_workers)
+                self._requests.observe(answer.reloads)
+                self._requests.observe_models(answer.requested_models)
             except Exception as error:  # without heartbeats a worker gets no more work
                 log.warning("cannot publish the heartbeat: %s", error)
             await wait_for_event(self._changed, self._every_s)

@@ -52,7 +52,8 @@ class Lease:
 async def held(
     leases: Leases, claim: Claim, progress: Progress, every_s: float
 ) -> AsyncIterator[Lease]:
-    """Renew a claim's lease every `every_s` seconds, and stop the run once it is not held.
+    """Renew a claim's lease every `every_s` seconds, at once if the job was handed over, and stop
+    the run once it is not held.
 
     To be left only when the run has ended and was delivered: until then the queue counts this
     worker as busy, and gives the job to no other one.
@@ -65,7 +66,8 @@ async def held(
         task = asyncio.create_task(_renew(lease, done, every_s))
 
     # A task that begins at once would hold up the run, and most runs end before the first renewal.
-    timer = asyncio.get_running_loop().call_later(every_s, begin)
+    first_s = 0.0 if claim.handed_over else every_s
+    timer = asyncio.get_running_loop().call_later(first_s, begin)
     try:
         yield lease
     finally:

@@ -67,7 +67,7 @@ class WorkerParts:
     watchdog: Watchdog
     renew_s: float
     """Interval between renewals of a lease."""
-    wait_s: float = 1.0
+    wait_s: float = 30.0
     """How long one claim waits for a job."""
     available_memory: Callable[[], int | None] = lambda: None
     """Returns the bytes that a run may take; None while unknown."""
@@ -124,7 +124,9 @@ class Worker:
         if claim is not None:
             return claim
         worker_id, wait_s = self._parts.heartbeat.worker_id, self._parts.wait_s
-        return await self._leases.claim(worker_id, wait_s, stopping, self._capabilities)
+        return await self._leases.claim(
+            worker_id, wait_s, stopping, self._capabilities, self._parts.current.changed
+        )
 
     def _capabilities(self) -> tuple[str, ...]:
         """Return what the next job may require, and keep the models that it is then run with."""

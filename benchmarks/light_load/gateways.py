@@ -15,6 +15,7 @@ from jobs.formats import ImageFormat
 from jobs.job import Job, OnMiss
 from jobs.queue import JobQueue
 from jobs.redis_queue import RedisQueue
+from jobs.scripts import StoredState
 from jobs.shards.queue import ShardedQueue
 
 SNAPSHOT_S = 1.0
@@ -87,13 +88,13 @@ class LightGateway:
             request.add_done_callback(self._requests.discard)
 
     async def _request(self) -> None:
-        submissions, submitted = self._queue.submissions, time.monotonic()
+        submissions = self._queue.submissions
         try:
             with self._latencies.timed("submit"):
                 view = await submissions.submit(
                     light_job(self._load.run_s), PICTURE, workers=self._load.workers
                 )
-            outcome = await submissions.outcome(view, submitted, BUDGET_MS / 1e3)
+            outcome = await submissions.outcome(view, BUDGET_MS / 1e3)
         except (AnysrError, ConnectionError, TimeoutError):
             self._latencies.of["failed"].append(0.0)
             return
@@ -110,9 +111,9 @@ class LightGateway:
             await asyncio.sleep(SNAPSHOT_S)
 
 
-async def _unread(queue: JobQueue) -> list[list[bytes]]:
+async def _unread(queue: JobQueue) -> list[list[StoredState]]:
     """Receive the heartbeats of all workers without reading them."""
     if isinstance(queue, ShardedQueue):
-        return await asyncio.gather(*(shard.scripts.heartbeats() for shard in queue.shards))
+        return await asyncio.gather(*(shard.scripts.states() for shard in queue.shards))
     assert isinstance(queue, RedisQueue)
-    return [await queue.scripts.heartbeats()]
+    return [await queue.scripts.states()]

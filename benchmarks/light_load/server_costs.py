@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
 import redis
-from redis.asyncio import Redis
 
 from benchmarks.light_load.gateways import PICTURE, light_job
 from benchmarks.light_load.workers import CAPABILITIES, COSTS, MODELS, RESULT
+from jobs.connection import connect
+from jobs.event_hub import EventHub
 from jobs.heartbeat import WorkerHeartbeat
 from jobs.job import Claim, Reason, RunFacts
 from jobs.keys import Keys
@@ -36,7 +37,7 @@ def cpu_s(server: redis.Redis) -> float:
 
 async def costs_us(url: str, workers: int, running: int, gateways: int) -> dict[str, float]:
     """Return the µs of the server's CPU for each call, with so many live workers and runs, and
-    gateways that hear of every end."""
+    gateways that are connected."""
     name, limit = f"costs-{uuid.uuid4().hex}", 2 * running + 2 * CALLS
     settings = QueueSettings(namespace=name, lease_seconds=600, queue_limit=limit)
     queue = RedisQueue.connect(url, settings)
@@ -52,11 +53,15 @@ async def costs_us(url: str, workers: int, running: int, gateways: int) -> dict[
 
 
 async def _hear(url: str, namespace: str) -> None:
-    """Receive the ends of all jobs, as a gateway does."""
-    async with Redis.from_url(url) as client, client.pubsub() as pubsub:
-        await pubsub.subscribe(Keys(namespace).ended)
-        async for _ in pubsub.listen():
-            pass
+    """Receive events, as a gateway does that has submitted none of the jobs."""
+    client = connect(url)
+    hub = EventHub(client, Keys(namespace))
+    hub.start()
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await hub.close()
+        await client.aclose()
 
 
 class _Costs:
@@ -74,6 +79,7 @@ class _Costs:
         claims = [await self._claim() for _ in range(running)]
         for claim in claims:
             await leases.report_expected_end(claim, RUN_S * 1e3)
+        await self._snapshot(0)  # a gateway reads the profiles of workers once
         return {
             "heartbeat": await self._cost(range(CALLS), self._beat),
             "snapshot": await self._cost(range(CALLS // 10), self._snapshot),
@@ -99,8 +105,6 @@ class _Costs:
             f"light-{number % self._workers}", True, MODELS, COSTS, capabilities=CAPABILITIES
         )
         await self._queue.registry.publish_heartbeat(heartbeat)
-        await self._queue.registry.reloads()
-        await self._queue.registry.requested_models()
 
     async def _snapshot(self, number: int) -> None:
         del number

@@ -93,6 +93,8 @@ class LightWorker:
 
     async def _renew(self, claim: Claim) -> None:
         progress = 0.0
+        if claim.handed_over:
+            await self._queue.leases.renew(claim, progress)
         while True:
             await asyncio.sleep(RENEWAL_S)
             progress += RENEWAL_S / self._load.run_s / 2
@@ -112,6 +114,4 @@ class LightWorker:
         while True:
             with contextlib.suppress(ConnectionError), self._latencies.timed("heartbeat"):
                 await registry.publish_heartbeat(heartbeat)
-                await registry.reloads()
-                await registry.requested_models()
             await asyncio.sleep(HEARTBEAT_S)

@@ -24,7 +24,16 @@ BUGS = frozenset({"internal_error", "500", "502"})
 """Answers that tell a caller nothing."""
 NO_DELIVERY_FAULT = frozenset(Kind) - ON_WORKER - AIMED
 """Faults after which a webhook may come again."""
-LASTING = ("heartbeat:", "job:", "result:", "idempotency:", "link:", "cached")
+LASTING = (
+    "worker-states",
+    "worker-profiles",
+    "live-workers",
+    "job:",
+    "result:",
+    "idempotency:",
+    "link:",
+    "cached",
+)
 """Keys that expire."""
 BEFORE_S, AFTER_S = 3.0, 20.0
 """A fault works on: connections come back, a lease runs out, a delivery is sent again."""

@@ -1,7 +1,7 @@
 -- Withdraws a job that has not ended. Its worker, if it has one, is notified at its next renewal, within
 -- STOP_MS, and counts as busy until it reports that the run has stopped (report_stopped.lua), or its
 -- lease runs out.
--- Computed keys: pending@client, deliveries:host, idempotency (the entry and the record of the job name them).
+-- Computed keys: pending@client, deliveries:host, idempotency, wake (the entry and the record of the job name them).
 local STOP_MS = 1000 -- workers.main.MAX_RENEWAL_S
 local id = ARGV[6]
 local record = read(id, 'status', 'token')

@@ -1,34 +1,40 @@
 -- Leases the job with the earliest latest start among those whose requirement is one of the worker's
 -- capabilities (none named: among all), and that fit the gap of a busy worker (jobs.queue.Gap; an idle
--- one has a gap for any job). Answers { ids ended on the way, the claim or nothing, how many jobs were
--- passed over for other workers }. The last field of the claim is the picture if it is on this server
+-- one has a gap for any job). Answers { ids ended on the way, the claim or nothing, whether the worker seemed
+-- asleep }. The last field of the claim is the picture if it is on this server
 -- and small: copying a large one would block the server for all. With `after`, it claims nothing while
 -- that job still runs: the worker could not end it. The order is that of latest start; an idle worker may
 -- prefer the job of a client below its part, and `present`, the run of a busy one, may keep it from those
 -- of clients beyond theirs (shared/precedence.lua).
--- Computed keys: record, payload, result-url, pending@client, deliveries:host, idempotency (the jobs are found in it).
+-- With `handover_ms` above 0 the call was sent before the worker waited for it, so nobody knows whether that
+-- still runs. It gets nothing unless its last heartbeat still counts, and else a lease of that length; until
+-- its first renewal the attempt does not count, for no job may be given up because workers sleep.
+-- Computed keys: record, payload, result-url, pending@client, deliveries:host, idempotency, wake (the jobs are found in it).
 local PICTURE_BYTES = 65536
 local MOST_TOO_LARGE = 64 -- jobs that do not fit the gap, and are passed over in one claim
 local lease_ms, max_attempts, worker = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 local unserved_ms = tonumber(ARGV[9])
 local remaining_ms, spare_ms, short_ms = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 local small_only, after, present = ARGV[13] ~= '', ARGV[14], ARGV[15]
-local ours = #ARGV > 15 and {} or nil
-for i = 16, #ARGV do ours[ARGV[i]] = true end
-if after ~= '' and read(after, 'status')[1] == 'running' then return { {}, false, 0 } end
+local handover_ms = tonumber(ARGV[16])
+local ours = #ARGV > 16 and {} or nil
+for i = 17, #ARGV do ours[ARGV[i]] = true end
+if after ~= '' and read(after, 'status')[1] == 'running' then return { {}, false, false } end
 local now = now_ms()
 local ended = {}
+redis.call('DEL', wake .. 'sweep') -- what it stands for is done here
 
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', text(now))) do
-  local record = read(id, 'status', 'attempt')
+  local record = read(id, 'status', 'attempt', 'handed')
+  local attempts = number(record[2], 0) - (record[3] == '1' and 1 or 0)
   unlease(id)
   if record[1] == 'running' then
-    if number(record[2], 0) >= max_attempts then
+    if attempts >= max_attempts then
       finish(id, now, 'failed', 'error_code', 'worker_lost')
       redis.call('HINCRBY', counts, 'dead_letters', 1)
       ended[#ended + 1] = id
     else
-      enqueue(id, now)
+      enqueue(id, now, 'attempt', tostring(attempts))
       redis.call('HINCRBY', counts, 'redeliveries', 1)
     end
   end
@@ -76,9 +82,15 @@ end
 
 local kept = present ~= '' and keeps_its_worker(present, now)
 
+local function sleeps()
+  local till = handover_ms > 0 and redis.call('ZSCORE', live_workers, worker)
+  return till and number(till, now) < now or false
+end
+
+local asleep = sleeps()
 local claim, passed, too_large = false, 0, 0
-local before_all = present == '' and preferred(now, meets)
-while not claim and too_large < MOST_TOO_LARGE do
+local before_all = not asleep and present == '' and preferred(now, meets)
+while not asleep and not claim and too_large < MOST_TOO_LARGE do
   local at = passed + too_large
   local first = before_all or redis.call('ZRANGE', pending, at, at, 'WITHSCORES')
   before_all = nil
@@ -117,12 +129,14 @@ while not claim and too_large < MOST_TOO_LARGE do
     claim = { id, token, attempt, record[2] or '', record[4] or '', record[5] or '', backlog_for(record[10], now),
       picture_of(id) }
     redis.call('HSET', records .. id, 'status', 'running', 'token', token, 'attempt', attempt,
-      'worker', worker)
+      'worker', worker, 'handed', handover_ms > 0 and '1' or '')
     if record[10] then redis.call('HSET', records .. id, 'claimed_ms', text(now)) end
-    lease(id, now + lease_ms, cheapest)
+    lease(id, now + (handover_ms > 0 and handover_ms or lease_ms), cheapest)
     publish_change(id, 'running')
   end
 end
 
-if redis.call('ZCARD', pending) > 0 then wake_one() else redis.call('DEL', wake) end
-return { ended, claim, passed }
+for _, requirement in ipairs(redis.call('HKEYS', waits)) do
+  if not ours or ours[requirement] then wake_for(requirement) end
+end
+return { ended, claim, asleep and 1 or false }

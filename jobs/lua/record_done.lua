@@ -1,7 +1,7 @@
 -- Records a job whose picture was made before, as one that has ended: its result is stored already, under
 -- token 0, for no worker has claimed it. Answers as submit.lua: 'accepted' with the moment and the deadline,
 -- 'known' for the same call again, or as `repeated` in shared/repeats.lua.
--- Computed keys: record (the job of a known idempotency key).
+-- Computed keys: record, wake (the job of a known idempotency key).
 local id, job, remaining, on_miss, requirement = ARGV[6], ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10]
 local facts, key, fingerprint = ARGV[11], ARGV[12], ARGV[13]
 

@@ -1,12 +1,13 @@
--- Prolongs a lease and stores the progress. Answers the state of the lease. Where it is not held, but the
+-- Prolongs a lease and stores the progress. It is a sign of life, so the attempt counts (claim.lua). Answers the state of the lease. Where it is not held, but the
 -- run still goes on, the stopping run is prolonged: its worker is not free before report_stopped.lua.
 local id, token, progress, lease_ms = ARGV[6], ARGV[7], ARGV[8], tonumber(ARGV[9])
 local till = now_ms() + lease_ms
 
 if held(id, token) then
-  local before = read(id, 'progress')[1]
+  local before = read(id, 'progress', 'handed')
+  if before[2] == '1' then redis.call('HSET', records .. id, 'handed', '') end
   redis.call('ZADD', leases, text(till), id)
-  if before ~= progress then
+  if before[1] ~= progress then
     redis.call('HSET', records .. id, 'progress', progress)
     publish_change(id, 'running')
   end

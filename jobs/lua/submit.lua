@@ -2,19 +2,19 @@
 -- (shared/lateness.lua): the caller then gets `overloaded`. A repeated submit (after a lost answer)
 -- changes nothing, and neither does one whose idempotency key (its name in Redis, or '') another job has
 -- (shared/repeats.lua). Without `stored` its picture was not sent yet: the answer 'free' then means that
--- the job would be accepted now. `remaining` is what is left of its budget; times in ms. `result_channel`
--- is that of the gateway, for a small result (finish.lua). With the keys of a client, 'over' is the answer
+-- the job would be accepted now. `remaining` is what is left of its budget; times in ms. `gateway` is the
+-- channel of the gateway that submits it (publish_end). With the keys of a client, 'over' is the answer
 -- where its limits allow no such job: then the reason, the pixels that it has used, and the ms left of
 -- this day. What follows the job's end is in shared/deliveries.lua: `place` is where its picture goes, and
 -- `put_url` a URL that lets its owner write there, kept for `put_ttl` seconds.
 -- A client has a `weight` against others (shared/shares.lua), as have all callers without a key together:
 -- 'share' is the answer where its own jobs leave no time for this one on its part of the workers.
--- Computed keys: pending@client, record (the job of a known key; the clients of what waits).
+-- Computed keys: pending@client, record, wake (the job of a known key; the clients of what waits).
 local id, job, remaining, cheapest, on_miss, limit, narrowest, requirement, overhead =
   ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10], tonumber(ARGV[11]),
   tonumber(ARGV[12]), ARGV[13], tonumber(ARGV[14])
 local workers, payload_ttl, small = tonumber(ARGV[15]), ARGV[16], ARGV[17]
-local result_channel = ARGV[18]
+local gateway = ARGV[18]
 local counters, jobs = KEYS[OWN + 1], KEYS[OWN + 2]
 local pixels, pixels_per_day, most_jobs = tonumber(ARGV[19]), tonumber(ARGV[20]), tonumber(ARGV[21])
 local stored = ARGV[22] ~= ''
@@ -70,9 +70,8 @@ if client then redis.call('HSET', records .. id, 'client', client) end
 enqueue(id, now, 'job', job, 'submitted_ms', text(now), 'deadline_ms', text(deadline),
   'start_ms', text(start), 'cheapest_ms', text(cheapest), 'narrowest_ms', text(narrowest),
   'on_miss', on_miss, 'requirement', requirement, 'attempt', '0', 'demand_slack_ms', demand_slack,
-  'small', small, 'result_channel', result_channel)
+  'small', small, 'gateway', gateway)
 if limited then charge(counters, jobs, now, id, pixels, pixels_per_day, most_jobs) end
 remember(key, fingerprint, id)
 agree_deliveries(id, webhook_url, webhook_host, place, place_host, put_url, put_ttl)
-wake_one()
 return { 'accepted', text(now), text(deadline) }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from jobs.heartbeat import WorkerHeartbeat
+from jobs.heartbeat import HeartbeatAnswer, WorkerHeartbeat
 from jobs.queue import Registry
 from jobs.queue_health import QueueHealth
 from jobs.shards.choice import ShardChoice
@@ -31,9 +31,13 @@ class ShardedRegistry(Registry):
     async def count_stuck_worker(self) -> None:
         await self._common.count_stuck_worker()
 
-    async def publish_heartbeat(self, heartbeat: WorkerHeartbeat) -> int:
+    async def publish_heartbeat(self, heartbeat: WorkerHeartbeat) -> HeartbeatAnswer:
         home = await self._home.shard()
-        return await home.registry.publish_heartbeat(heartbeat)
+        answer = await home.registry.publish_heartbeat(heartbeat)
+        return answer._replace(
+            reloads=await self._common.reloads(),
+            requested_models=await self._common.requested_models(),
+        )
 
     async def retire_worker(self, worker_id: str) -> None:
         home = await self._home.shard()

@@ -36,7 +36,7 @@ class Shard:
         self.pictures = pictures or RedisBlobs(client, keys, settings, self.durable, apart=False)
         self.records = JobRecords(client, keys)
         self._hub = EventHub(client, keys)
-        wakeup = WakeupSignal(client, self.scripts, keys.wake)
+        wakeup = WakeupSignal(client, self.scripts, keys)
         self.submissions = RedisSubmissions(
             *(keys, self.scripts, self.durable, self.pictures, self.records, self._hub, settings)
         )
@@ -56,7 +56,7 @@ class Shard:
     @reports_outages
     async def workers(self) -> int:
         """Return how many workers have their home here; dead ones may be among them."""
-        return int(await self.client.scard(self.keys.workers))
+        return int(await self.client.zcard(self.keys.workers))
 
     async def close(self) -> None:
         """Close the connections that are its own."""

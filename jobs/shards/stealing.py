@@ -40,12 +40,13 @@ class StealingLeases(Leases):
         wait_s: float,
         stopping: asyncio.Event | None = None,
         capabilities: Capabilities | None = None,
+        changed: asyncio.Event | None = None,
     ) -> Claim | None:
         clock = asyncio.get_running_loop()
         until = clock.time() + wait_s
         while True:
             left_s = max(0.0, until - clock.time())
-            claim = await self._claim_once(worker_id, left_s, stopping, capabilities)
+            claim = await self._claim_once(worker_id, left_s, stopping, capabilities, changed)
             ended = clock.time() >= until or (stopping is not None and stopping.is_set())
             if claim is not None or ended:
                 return claim
@@ -56,11 +57,14 @@ class StealingLeases(Leases):
         wait_s: float,
         stopping: asyncio.Event | None,
         capabilities: Capabilities | None,
+        changed: asyncio.Event | None,
     ) -> Claim | None:
         """Claim at home until there may be something elsewhere, and then there."""
         home = await self._home.shard()
         interrupted = asyncio.Event()
-        own = asyncio.create_task(home.leases.claim(worker_id, wait_s, interrupted, capabilities))
+        own = asyncio.create_task(
+            home.leases.claim(worker_id, wait_s, interrupted, capabilities, changed)
+        )
         looking = asyncio.create_task(self._watch(home))
         stopped = asyncio.create_task((stopping or asyncio.Event()).wait())
         try:

@@ -117,12 +117,11 @@ class ShardedSubmissions(Submissions):
     async def outcome(
         self,
         view: JobView,
-        submitted: float,
         timeout_s: float,
         with_picture: Callable[[], bool] = lambda: True,
     ) -> Outcome:
         submissions = self._of(view.job.id)
-        return await submissions.outcome(view, submitted, timeout_s, with_picture)
+        return await submissions.outcome(view, timeout_s, with_picture)
 
     async def watch(self, job_id: str) -> AsyncIterator[JobView]:
         async for view in self._of(job_id).watch(job_id):

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.codec import HEARTBEAT, JOB, RUN_FACTS, CodecError, decode_details
+from jobs.codec import JOB, PROFILE, RUN_FACTS, WORKER_STATE, CodecError, decode_details
 from jobs.digests import unsealed
 from jobs.formats import ImageFormat
 from jobs.heartbeat import WorkerHeartbeat
+from jobs.heartbeat_parts import heartbeat_of, profile_of, state_of
 from jobs.job import Job, OnMiss, Reason, RunFacts
 
 MakeJob = Callable[..., Job]
@@ -77,12 +78,14 @@ def test_facts_come_back_the_same(run: RunFacts) -> None:
 
 @given(heartbeats)
 def test_heartbeats_come_back_the_same(heartbeat: WorkerHeartbeat) -> None:
-    assert HEARTBEAT.decode(HEARTBEAT.encode(heartbeat)) == heartbeat
+    state = WORKER_STATE.decode(WORKER_STATE.encode(state_of(heartbeat)))
+    profile = PROFILE.decode(PROFILE.encode(profile_of(heartbeat)))
+    assert heartbeat_of(state, profile) == heartbeat
 
 
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_are_refused(data: bytes) -> None:
-    for codec in (JOB, RUN_FACTS, HEARTBEAT):
+    for codec in (JOB, RUN_FACTS, WORKER_STATE, PROFILE):
         with pytest.raises(CodecError):
             codec.decode(data)
 
@@ -151,7 +154,7 @@ def test_number_that_json_cannot_express_is_refused_by_the_writer(
 def test_object_that_json_cannot_express_is_refused_by_the_writer() -> None:
     heartbeat = WorkerHeartbeat("w", True, (), {"costs": object()})
     with pytest.raises(CodecError):
-        HEARTBEAT.encode(heartbeat)
+        WORKER_STATE.encode(state_of(heartbeat))
 
 
 def test_error_details_must_be_an_object() -> None:

@@ -15,7 +15,7 @@ from jobs.embedded_redis import Binary
 from jobs.job import Job
 from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
-from jobs.scripts import STEPS, Scripts, Step, step_source
+from jobs.scripts import REGISTRY_SCRIPTS, STEPS, Scripts, Step, registry_source, step_source
 from tests.jobs.queue_walk import QueueWalk
 from tests.support.waiting import eventually
 
@@ -30,7 +30,7 @@ KINDS = {
     r"idempotency:.*": "idempotency",
     r"batch-items:.*": "batch-items",
     r"batch-urls:.*": "batch-urls",
-    r"heartbeat:.*": "heartbeat",
+    r"wake:.*": "wake",
     r"cached:.*": "cached",
     r"cached-group:.*": "cached-group",
 }
@@ -39,7 +39,11 @@ SOURCES = {
     for path in (resources.files("jobs") / "lua").iterdir()
     if path.name.endswith(".lua")
 }
-TEXTS: dict[str, str] = SOURCES | {str(step): step_source(step) for step in STEPS}
+TEXTS: dict[str, str] = (
+    SOURCES
+    | {str(step): step_source(step) for step in STEPS}
+    | {name: registry_source(name) for name in REGISTRY_SCRIPTS}
+)
 HASHES = {hashlib.sha1(text.encode()).hexdigest(): name for name, text in TEXTS.items()}
 NO_KEY = {"TIME", "PUBLISH"}
 TWO_KEYS = {"COPY", "RENAME"}

@@ -77,7 +77,7 @@ async def test_an_altered_result_is_not_sent(
     assert await queue.submissions.result(view) == bytes(size)
     await turn_a_bit(raw_redis, keys.result(job.id, claim.token))
     assert await lost_part(queue, job) == "result"
-    read_along = await queue.submissions.outcome(submitted, 0.0, 1.0)
+    read_along = await queue.submissions.outcome(submitted, 1.0)
     assert read_along.ended
     assert read_along.picture is None
 

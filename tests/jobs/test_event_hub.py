@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from redis.asyncio.client import PubSub
+from redis.asyncio.connection import AbstractConnection
 
 from jobs.connection import connect
 from jobs.event_hub import EventHub
@@ -28,14 +28,14 @@ async def test_hub_can_be_closed_at_any_moment(redis_url: str, turns: int) -> No
 
 async def test_hub_can_be_closed_without_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
     client, attempts = connect("unix:///nowhere/redis.sock"), 0
-    connecting = client.pubsub
+    connecting = client._connected
 
-    def counted() -> PubSub:
+    async def counted() -> AbstractConnection:
         nonlocal attempts
         attempts += 1
-        return connecting()
+        return await connecting()
 
-    monkeypatch.setattr(client, "pubsub", counted)
+    monkeypatch.setattr(client, "_connected", counted)
     monkeypatch.setattr("jobs.event_hub.RECONNECT_S", 0.01)
     hub = EventHub(client, Keys("t"))
     with hub.subscribe("job") as subscription:

@@ -34,7 +34,7 @@ ROUNDING_MS = 0.1
 async def keys(raw_redis: Redis, queue_settings: QueueSettings) -> Keys:
     """The names of a queue with WORKERS live workers."""
     keys = Keys(queue_settings.namespace)
-    await raw_redis.sadd(keys.workers, *(f"w{n}" for n in range(WORKERS)))
+    await raw_redis.zadd(keys.workers, {f"w{n}": "+inf" for n in range(WORKERS)})
     return keys
 
 

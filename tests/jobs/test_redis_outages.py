@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -156,7 +154,7 @@ async def test_without_a_server_every_call_is_a_connection_error(
         queue.submissions.cancel(job_id),
         queue.submissions.view(job_id),
         queue.submissions.wait(job_id, 0.1),
-        queue.submissions.outcome(view, math.inf, 0.1),
+        queue.submissions.outcome(view, 0.1),
         anext(queue.submissions.watch(job_id)),
         queue.submissions.result(view),
         queue.submissions.stats(),
@@ -219,10 +217,7 @@ async def test_private_redis_that_is_killed_has_lost_its_jobs_and_takes_new_ones
     await worker.registry.publish_heartbeat(HEARTBEAT)
     running, queued = make_job(budget_ms=1e6), make_job(budget_ms=2e6)
     views = [await gateway.submissions.submit(job, b"picture") for job in (running, queued)]
-    now = time.monotonic()
-    waiters = [
-        asyncio.create_task(gateway.submissions.outcome(view, now, LONG_S)) for view in views
-    ]
+    waiters = [asyncio.create_task(gateway.submissions.outcome(view, LONG_S)) for view in views]
     claim = await worker.leases.claim("w", 0)
     assert claim is not None
     raw = connect(private_url)

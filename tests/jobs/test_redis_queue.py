@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Callable
 from unittest.mock import Mock
@@ -273,9 +272,9 @@ async def test_a_picture_is_left_unread_where_it_is_not_wanted(
 ) -> None:
     for wanted in (False, True):
         with_picture = Mock(return_value=wanted)
-        job, since = make_job(), time.monotonic()
+        job = make_job()
         view = await queue.submissions.submit(job, b"picture")
-        waiting = asyncio.create_task(queue.submissions.outcome(view, since, 5, with_picture))
+        waiting = asyncio.create_task(queue.submissions.outcome(view, 5, with_picture))
         claim = await queue.leases.claim("w", 1)
         assert claim is not None
         await queue.leases.complete(claim, FACTS, b"result")

@@ -12,11 +12,12 @@ from redis.asyncio import Redis
 
 from jobs.connection import SteadyRedis
 from jobs.embedded_redis import Binary
-from jobs.job import Claim, Job
+from jobs.heartbeat import WorkerHeartbeat
+from jobs.job import LADDER, Claim, Job
 from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
-from tests.support.redis_server import calls, expire_lease, until_blocked
+from tests.support.redis_server import blocked, calls, expire_lease, until_blocked
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.parametrize("redis_url", list(Binary), indirect=True)
@@ -29,8 +30,13 @@ LONG_S = 20.0
 
 @pytest.fixture
 def only_woken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let idle workers poll only when they are woken."""
+    """Let idle workers claim only when they are woken."""
     monkeypatch.setattr("jobs.wakeup.POLL_S", LONG_S)
+
+
+def beat(worker_id: str, *capabilities: str) -> WorkerHeartbeat:
+    """The heartbeat of a worker."""
+    return WorkerHeartbeat(worker_id, True, (), {}, capabilities=capabilities)
 
 
 async def finished(task: asyncio.Task[Claim | None]) -> Claim:
@@ -95,29 +101,145 @@ async def test_jobs_requeued_together_wake_one_worker_each(
 
 @pytest.mark.usefixtures("only_woken")
 async def test_tokens_do_not_pile_up(
-    queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings, make_job: MakeJob
+    queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob
 ) -> None:
-    wake = Keys(queue_settings.namespace).wake
-    for _ in range(5):
-        await queue.submissions.submit(make_job(), b"picture")
-        assert await raw_redis.llen(wake) == 1
-    for left in (4, 3, 2, 1, 0):
-        await queue.leases.claim("w", 0)
-        assert await raw_redis.llen(wake) == min(left, 1)
+    lists = (keys.wake_for("a"), keys.wake_for("b"), keys.wake_any)
+
+    async def tokens() -> tuple[int, ...]:
+        return tuple([await raw_redis.llen(name) for name in lists])
+
+    for model in "aaab":
+        await queue.submissions.submit(make_job(model=model), b"picture")
+    assert await tokens() == (1, 1, 1)
+    for left in ((1, 1, 1), (1, 1, 1), (0, 1, 1), (0, 1, 1)):
+        await queue.leases.claim("w", 0, None, lambda: ("a",))
+        assert await tokens() == left
+    await queue.leases.claim("w", 0)
+    assert await tokens() == (0, 0, 0)
+    assert not await raw_redis.exists(keys.waits)
 
 
+@pytest.mark.usefixtures("only_woken")
 async def test_token_lost_with_a_worker_loses_no_job(
-    queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings, make_job: MakeJob
+    queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob
 ) -> None:
-    wake = Keys(queue_settings.namespace).wake
+    wake = keys.wake_for("a")
     dying = asyncio.create_task(raw_redis.execute_command("BLPOP", wake, LONG_S))
     await until_blocked(raw_redis, 1)
-    idle = asyncio.create_task(queue.leases.claim("idle", LONG_S))
+    idle = asyncio.create_task(queue.leases.claim("idle", LONG_S, None, lambda: ("a",)))
     await until_blocked(raw_redis, 2)
-    job = make_job()
+    job = make_job(model="a")
     await queue.submissions.submit(job, b"picture")
     assert await dying is not None  # it has the token, and will never claim
+    await queue.registry.publish_heartbeat(beat("another"))
     assert (await finished(idle)).job == job
+
+
+@pytest.mark.usefixtures("only_woken")
+async def test_worker_is_left_alone_by_jobs_of_other_workers(
+    redis_url: str,
+    raw_redis: Redis,
+    queue_settings: QueueSettings,
+    open_queue: OpenQueue,
+    make_job: MakeJob,
+) -> None:
+    """It calls the server no more than while nothing waits: not once."""
+    gateway, worker = (open_queue(redis_url, queue_settings) for _ in range(2))
+    await gateway.registry.publish_heartbeat(beat("other", "a"))
+    await gateway.submissions.submit(make_job(model="a"), b"picture")  # the server knows the steps
+    assert await gateway.leases.claim("other", 0) is not None
+    await gateway.submissions.stats()
+    idle = asyncio.create_task(worker.leases.claim("idle", LONG_S, None, lambda: ("b", "b@1")))
+    await until_blocked(raw_redis, 1)
+    before = await calls(raw_redis, "evalsha")
+    for model in "aaa":
+        await gateway.submissions.submit(make_job(model=model, budget_ms=1e4), b"picture")
+    for _ in range(5):
+        await gateway.submissions.stats()
+    assert await blocked(raw_redis) == 1
+    assert await calls(raw_redis, "evalsha") == before + 3 + 5, "submissions and stats"
+    own = make_job(model="b", pinned_width=1.0, budget_ms=1e5)
+    await gateway.submissions.submit(own, b"picture")
+    assert (await finished(idle)).job == own
+    assert await calls(raw_redis, "evalsha") == before + 3 + 5 + 2, "a submission and a claim"
+
+
+@pytest.mark.usefixtures("only_woken")
+async def test_workers_of_one_process_are_woken_by_their_own_jobs(
+    queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
+) -> None:
+
+    def waiting(model: str) -> asyncio.Task[Claim | None]:
+        return asyncio.create_task(queue.leases.claim(model, LONG_S, None, lambda: (model,)))
+
+    idle = {model: waiting(model) for model in ("a", "b", LADDER)}
+    await until_blocked(raw_redis, len(idle))
+    for model in ("b", None, "a"):
+        job = make_job(model=model)
+        await queue.submissions.submit(job, b"picture")
+        assert (await finished(idle[model or LADDER])).job == job
+
+
+@pytest.mark.usefixtures("only_woken")
+async def test_worker_that_can_run_more_now_looks_at_once(
+    queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
+) -> None:
+    capable, changed = ["b"], asyncio.Event()
+    job = make_job(model="a")
+    await queue.submissions.submit(job, b"picture")
+    idle = asyncio.create_task(
+        queue.leases.claim("idle", LONG_S, asyncio.Event(), lambda: capable, changed)
+    )
+    await until_blocked(raw_redis, 1)
+    capable.append("a")
+    changed.set()
+    assert (await finished(idle)).job == job
+
+
+@pytest.mark.usefixtures("only_woken")
+async def test_lease_that_runs_out_wakes_an_idle_worker_with_the_next_heartbeat(
+    redis_url: str,
+    raw_redis: Redis,
+    queue_settings: QueueSettings,
+    open_queue: OpenQueue,
+    make_job: MakeJob,
+) -> None:
+    gateway, worker = (open_queue(redis_url, queue_settings) for _ in range(2))
+    await gateway.submissions.submit(make_job(), b"picture")
+    lost = await gateway.leases.claim("dying", 0)
+    assert lost is not None
+    idle = asyncio.create_task(worker.leases.claim("idle", LONG_S))
+    await until_blocked(raw_redis, 1)
+    await gateway.registry.publish_heartbeat(beat("first"))  # which looks after the queue
+    await expire_lease(raw_redis, Keys(queue_settings.namespace), lost)
+    await gateway.registry.publish_heartbeat(beat("second"))
+    claim = await finished(idle)
+    assert (claim.job, claim.attempt) == (lost.job, 2)
+
+
+@pytest.mark.usefixtures("only_woken")
+async def test_job_that_nobody_can_run_ends_by_a_worker_of_other_models(
+    redis_url: str,
+    raw_redis: Redis,
+    queue_settings: QueueSettings,
+    open_queue: OpenQueue,
+    make_job: MakeJob,
+) -> None:
+    gateway, worker = (open_queue(redis_url, queue_settings) for _ in range(2))
+    keys, stopping = Keys(queue_settings.namespace), asyncio.Event()
+    idle = asyncio.create_task(worker.leases.claim("idle", LONG_S, stopping, lambda: ("b",)))
+    await until_blocked(raw_redis, 1)
+    job = make_job(model="gone")
+    await gateway.submissions.submit(job, b"picture")
+
+    async def ended() -> bool:
+        await raw_redis.delete(keys.swept)  # a second has passed
+        await gateway.registry.publish_heartbeat(beat("idle", "b"))
+        return (await gateway.submissions.view(job.id)).error_code == "unknown_model"
+
+    await eventually(ended, "the end of a job that nobody can run")
+    stopping.set()
+    assert await idle is None
 
 
 @pytest.mark.usefixtures("only_woken")

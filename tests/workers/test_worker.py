@@ -27,6 +27,7 @@ from models.catalog import SHIPPED
 from scheduling.cost_line import Line
 from scheduling.rungs import ladder
 from scheduling.stages import stage_of
+from scheduling.tiling import tiling_of
 from telemetry.spans import Untraced
 from tests.support.redis_server import until_blocked
 from tests.support.waiting import PATIENCE_S, eventually
@@ -46,6 +47,7 @@ from tests.workers.workbench import (
 )
 from workers.current_models import CurrentModels, LoadedModels
 from workers.heartbeat import Heartbeat
+from workers.loaded_model import LoadedModel
 from workers.metrics import WorkerMetrics
 from workers.runtimes.onnx import OnnxSession
 from workers.watchdog import Watchdog
@@ -375,6 +377,80 @@ async def test_a_worker_is_busy_until_its_cancelled_run_has_returned(queue: Redi
         session.gate.set()
         await eventually(idle, "an idle worker")
         assert not await late()
+
+
+async def test_worker_that_waited_shows_at_once_that_it_is_awake(
+    queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings
+) -> None:
+    session, job, keys = Gated(), a_job(), Keys(queue_settings.namespace)
+
+    async def shown() -> bool:
+        return await raw_redis.hget(keys.record(job.id), "handed") == b""
+
+    async with a_worker(queue, models_of(session, 200), wait_s=3600.0, renew_s=3600.0):
+        await until_blocked(raw_redis, 1)
+        await queue.submissions.submit(job, photograph())
+        await eventually(session.entered.is_set, "the start of the run")
+        await eventually(shown, "a renewal long before the next one is due")
+        session.gate.set()
+        view = await ended(queue, job.id)
+    assert (view.status, view.attempt) == (JobStatus.SUCCEEDED, 1)
+
+
+async def test_worker_that_slept_leaves_its_job_to_the_one_that_has_it(
+    queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings
+) -> None:
+    """The first renewal tells it so; the run is not ended for the other one."""
+    session, job, keys = Gated(), a_job(), Keys(queue_settings.namespace)
+    leases = SleepingLeases(queue.leases)
+    async with a_worker(leases.of(queue), models_of(session, 200), wait_s=3600.0):
+        await until_blocked(raw_redis, 1)
+        await queue.submissions.submit(job, photograph())
+        await eventually(leases.claimed.is_set, "a job that was handed over")
+        await raw_redis.zadd(keys.leases, {job.id: 0.0}, xx=True)
+        other = await queue.leases.claim("other", 0)
+        assert other is not None
+        leases.awake.set()
+        await eventually(lambda: leases.renewals, "its first renewal")
+        session.gate.set()
+        assert leases.renewals[0] is LeaseState.LOST
+        assert await queue.leases.renew(other, 0.5) is LeaseState.HELD
+        assert other.attempt == 1
+        facts = RunFacts("anysr-s", 1.0, Reason.WIDEST, 20.0, 21.5)
+        await queue.leases.complete(other, facts, b"result")
+    assert (await ended(queue, job.id)).token == other.token
+
+
+class SleepingLeases(ChangedLeases):
+    """Hands the first job on only when it is `awake`."""
+
+    def __init__(self, leases: Leases) -> None:
+        super().__init__(leases)
+        self.claimed, self.awake = asyncio.Event(), asyncio.Event()
+
+    async def claim(self, *arguments: Any) -> Claim | None:
+        claim = await self._leases.claim(*arguments)
+        self.claimed.set()
+        await self.awake.wait()
+        return claim
+
+
+async def test_worker_that_waits_is_woken_by_jobs_of_models_that_it_has_loaded_since(
+    queue: RedisQueue, raw_redis: Redis
+) -> None:
+    metrics, session = WorkerMetrics(CollectorRegistry()), open_session()
+    heartbeat = Heartbeat(queue.registry, "worker", metrics, every_s=0.1)
+    other = default_entry().model_copy(update={"name": "other"})
+    before = {other.name: LoadedModel(other, session, tiling_of(other, 10**6))}
+    current = CurrentModels(LoadedModels(before, costs_of(10)))
+    watchdog = Watchdog(PATIENCE_S, queue.registry.count_stuck_worker)
+    parts = (queue.leases, current, heartbeat, metrics, Untraced(), LIMITS, watchdog, 0.05, 3600.0)
+    job = a_job()
+    async with at_work(Worker(WorkerParts(*parts))):
+        await until_blocked(raw_redis, 1)
+        current.loaded = LoadedModels(models_of(session), costs_of(10))
+        await queue.submissions.submit(job, photograph())
+        assert (await ended(queue, job.id)).status is JobStatus.SUCCEEDED
 
 
 async def test_the_lease_is_kept_while_a_job_runs(

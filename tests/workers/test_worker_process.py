@@ -135,12 +135,14 @@ async def ready(queue: RedisQueue, process: Process) -> None:
 
 
 async def running(queue: RedisQueue, job: Job) -> None:
-    """Wait until a job is running."""
+    """Wait until a job is running, and its worker has shown that it is awake."""
+    [client], record = queue._clients, queue.submissions._keys.record(job.id)
 
     async def is_running() -> bool:
         status = (await queue.submissions.view(job.id)).status
         assert status in (JobStatus.QUEUED, JobStatus.RUNNING), "too fast for this test"
-        return status is JobStatus.RUNNING
+        shown = await client.hget(record, "handed") == b""
+        return shown and status is JobStatus.RUNNING
 
     await eventually(is_running, "the start of the run", PATIENCE_S)
 

@@ -53,9 +53,9 @@ local function unsum(of, slot, cheapest, narrowest)
   return true
 end
 
--- Answers slot, cheapest and narrowest cost, and '@client' or '', of a waiting job.
+-- Answers slot, cheapest and narrowest cost, '@client' or '', and the requirement, of a waiting job.
 local function entry_of(id)
-  return string.match(redis.call('HGET', entries, id) or '', '^([^:]+):(%d+):(%d+)(@?.*)$')
+  return string.match(redis.call('HGET', entries, id) or '', '^([^:]+):(%d+):(%d+)(@?[^\n]*)\n?(.*)$')
 end
 
 -- The waiting jobs of a client (`of`: '@client'), by their latest start.
@@ -69,6 +69,24 @@ local function lead(of)
   if first[1] then redis.call('ZADD', heads, first[2], client) else redis.call('ZREM', heads, client) end
 end
 
+-- Counts one more waiting job of this requirement, and wakes a worker that meets it.
+local function call_for(requirement)
+  redis.call('HINCRBY', waits, requirement, 1)
+  wake_for(requirement)
+end
+
+-- Counts one fewer; with the last one goes its token, so that nobody is woken in vain.
+local function call_off(requirement)
+  if redis.call('HINCRBY', waits, requirement, -1) > 0 then return end
+  redis.call('HDEL', waits, requirement)
+  redis.call('DEL', wake .. 'for:' .. requirement)
+end
+
+local function call_off_all()
+  for _, requirement in ipairs(redis.call('HKEYS', waits)) do redis.call('DEL', wake .. 'for:' .. requirement) end
+  redis.call('DEL', waits, wake .. 'any')
+end
+
 -- The cheapest cost of a waiting job and that of its narrowest network, in microseconds; 0 for a job that
 -- does not wait.
 local function costs_of(id)
@@ -80,14 +98,16 @@ end
 -- subtract was stored on its arrival: the record may be damaged by now.
 local function leave(id)
   flow(now_ms(), 0, 0)
-  local slot, cheapest, narrowest, of = entry_of(id)
+  local slot, cheapest, narrowest, of, requirement = entry_of(id)
   redis.call('ZREM', pending, id)
   redis.call('ZREM', ages, id)
   redis.call('HDEL', entries, id)
   if of and of ~= '' then redis.call('ZREM', pending_of(of), id) lead(of) end
+  if requirement then call_off(requirement) end
   if redis.call('ZCARD', pending) == 0 then
     for _, client in ipairs(redis.call('ZRANGE', heads, 0, -1)) do redis.call('DEL', pending_of('@' .. client)) end
     redis.call('DEL', ages, entries, slots, sums, heads)
+    call_off_all()
   elseif slot then
     if unsum('', slot, cheapest, narrowest) then redis.call('ZREM', slots, slot) end
     if of ~= '' then unsum(of, slot, cheapest, narrowest) end
@@ -95,15 +115,16 @@ local function leave(id)
   return cheapest or '0'
 end
 
-local function wait(id, start, submitted, cheapest, narrowest, client)
+local function wait(id, start, submitted, cheapest, narrowest, client, requirement)
   leave(id) -- a job whose record was lost may be submitted again; this also updates the demand
   local slot = string.format('%.0f', math.floor(start / SLOT_MS) * SLOT_MS)
   redis.call('ZADD', pending, text(start), id)
   redis.call('ZADD', ages, text(submitted), id)
   local of = client and '@' .. client or ''
-  redis.call('HSET', entries, id, slot .. ':' .. cheapest .. ':' .. narrowest .. of)
+  redis.call('HSET', entries, id, slot .. ':' .. cheapest .. ':' .. narrowest .. of .. '\n' .. requirement)
   redis.call('ZADD', slots, slot, slot)
   sum('', slot, 1, cheapest, narrowest)
+  call_for(requirement)
   if of == '' then return end
   sum(of, slot, 1, cheapest, narrowest)
   redis.call('ZADD', pending_of(of), text(start), id)
@@ -154,12 +175,12 @@ end
 
 -- Answers { now, cheapest cost of all that waits, slots, their cheapest and narrowest costs, expected
 -- ends of the runs, demand, its slack }. Times in ms, costs in microseconds; a list is one string of
--- words, which is parsed faster than many answers.
-local function backlog(now)
+-- words, which is parsed faster than many answers. `expected` are the expected ends, where they are known.
+local function backlog(now, expected)
   local listed, running = redis.call('ZRANGE', slots, 0, SLOTS_LISTED), {}
   local total, cheapest = sums_of('cheapest', listed)
   local _, narrowest = sums_of('narrowest', listed)
-  for i, run in ipairs(expected_ends(now)) do running[i] = text(run[2]) end
+  for i, run in ipairs(expected or expected_ends(now)) do running[i] = text(run[2]) end
   local work, urgency, time = demand_at(now)
   local function words(list) return table.concat(list, ' ') end
   return { text(now), total, words(listed), words(cheapest), words(narrowest), words(running),

@@ -3,9 +3,10 @@
 -- Lets a job wait as its record says. A moment that cannot be read counts as now, a cost as 0.
 local function enqueue(id, now, ...)
   redis.call('HSET', records .. id, 'status', 'queued', 'progress', '0', ...)
-  local record = read(id, 'start_ms', 'submitted_ms', 'cheapest_ms', 'narrowest_ms', 'client')
+  local record = read(id, 'start_ms', 'submitted_ms', 'cheapest_ms', 'narrowest_ms', 'client',
+    'requirement')
   wait(id, number(record[1], now), number(record[2], now), micros(number(record[3], 0)),
-    micros(number(record[4], 0)), record[5])
+    micros(number(record[4], 0)), record[5], record[6] or '')
   publish_change(id, 'queued')
 end
 
@@ -39,7 +40,8 @@ local function keep_stopping_run(run, till, free_at)
   redis.call('ZADD', ends, text(free_at), run)
 end
 
-local function finish(id, now, status, ...)
+-- Ends a job, and answers nothing; who waits for it is not notified yet.
+local function record_end(id, now, status, ...)
   if status ~= 'succeeded' then withdraw(id, now) end
   count_run(id, now)
   redis.call('HSET', records .. id, 'status', status, 'finished_ms', text(now), ...)
@@ -47,5 +49,9 @@ local function finish(id, now, status, ...)
   leave(id)
   unlease(id)
   drop_payload(id)
-  publish_end(id, status, read(id, 'token')[1] or '')
+end
+
+local function finish(id, now, status, ...)
+  record_end(id, now, status, ...)
+  publish_end(id, status, '')
 end

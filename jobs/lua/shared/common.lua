@@ -2,8 +2,9 @@
 -- A step declares the keys that it can know before it runs (jobs/declared_keys.py). Those that follow from what it
 -- reads, such as the record of the job that it finds, it computes; all have one hash tag, so in a cluster they are in
 -- the slot of the declared ones. The head of each step names its computed keys: `record` (job:ID), `result-url`
--- (job:ID:result-url), `payload`, `pending@client`, `deliveries:host`, `idempotency`, `batch-items`.
-local pending, leases, wake, tokens = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+-- (job:ID:result-url), `payload`, `pending@client`, `deliveries:host`, `idempotency`, `batch-items`,
+-- `wake` (wake:for:REQUIREMENT, wake:any, wake:sweep).
+local pending, leases, waits, tokens = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local ages, entries, slots, sums, ends = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local demand, capabilities, counts = KEYS[10], KEYS[11], KEYS[12]
 local deliveries, delivery_hosts = KEYS[13], KEYS[14]
@@ -12,7 +13,7 @@ local active, shares = KEYS[17], KEYS[18]
 local heads, live_workers, run_costs = KEYS[19], KEYS[20], KEYS[21]
 local waiting_deliveries = { result = KEYS[22], webhook = KEYS[23] }
 local OWN = 23 -- the keys of every step; then come those of a client or a batch, and those of a job
-local records, ended_channel, changes_channel = ARGV[1], ARGV[2], ARGV[3]
+local records, events, wake = ARGV[1], ARGV[2], ARGV[3]
 local payloads, job_ttl = ARGV[4], ARGV[5] -- payloads: '' where pictures have a Redis of their own
 
 local function now_ms()
@@ -36,22 +37,33 @@ local function number(value, default)
   return found and found == found and found or default -- tonumber parses "nan"
 end
 
--- Ends have a channel of their own: every gateway waits for those, and few for the changes before.
+-- Each job and batch has two channels, which those receive who follow it: many wait for the end alone.
 local function publish_change(id, status)
-  redis.call('PUBLISH', changes_channel, status .. ':' .. id)
+  redis.call('PUBLISH', events .. 'change:' .. id, status .. ':' .. id)
 end
 
-local function publish_end(id, status, token)
-  redis.call('PUBLISH', ended_channel, status .. ':' .. id .. ':' .. token)
+-- The end of a job also goes to the gateway that submitted it, with what is `enclosed` (finish.lua): that one
+-- need not follow its own jobs.
+local function publish_end(id, status, enclosed)
+  local record = read(id, 'token', 'gateway')
+  local news = status .. ':' .. id .. ':' .. (record[1] or '')
+  if (record[2] or '') ~= '' then redis.call('PUBLISH', record[2], news .. enclosed) end
+  redis.call('PUBLISH', events .. 'end:' .. id, news)
 end
 
 local function drop_payload(id)
   if payloads ~= '' then redis.call('UNLINK', payloads .. id) end
 end
 
--- One token wakes one worker; its claim wakes the next if more jobs wait.
-local function wake_one()
-  if redis.call('LLEN', wake) == 0 then redis.call('RPUSH', wake, '1') end
+-- Idle workers block on lists: that of each requirement which they meet (`any` for a worker that meets all), and
+-- `sweep`. One token wakes one worker; its claim wakes the next if more jobs wait that it could run.
+local function put_token(list)
+  if redis.call('LLEN', wake .. list) == 0 then redis.call('RPUSH', wake .. list, '1') end
+end
+
+local function wake_for(requirement)
+  put_token('for:' .. requirement)
+  put_token('any')
 end
 
 -- Leases a record to one gateway, which alone knows the new token in this field of it.

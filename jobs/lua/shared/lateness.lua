@@ -9,11 +9,17 @@
 -- `yielding` of scheduling.load has the same.
 local LONG_MS, YIELD_MS, REMAINING = 100, 50, 1.5
 
+-- Answers the due moment and the cost of the narrowest network of each run, in one string, by its id.
+local function costs_of_runs()
+  local listed, costs = redis.call('HGETALL', run_costs), {}
+  for i = 1, #listed, 2 do costs[listed[i]] = listed[i + 1] end
+  return costs
+end
+
 -- Answers the runs as { expected end, when the run must end, cost of its narrowest network }, each with its
 -- `id`; the last two are 0 for a stopping run.
 local function runs(now)
-  local listed, costs, found = redis.call('HGETALL', run_costs), {}, {}
-  for i = 1, #listed, 2 do costs[listed[i]] = listed[i + 1] end
+  local costs, found = costs_of_runs(), {}
   for i, run in ipairs(expected_ends(now)) do
     local due, narrowest = string.match(costs[run[1]] or '', '^(%S+) (%S+)$')
     found[i] = { run[2], number(due, 0), number(narrowest, 0), id = run[1] }
@@ -23,10 +29,9 @@ end
 
 -- The backlog of backlog.lua, and last the runs in words.
 local function backlog_with_runs(now)
-  local answer, words = backlog(now), {}
-  for _, run in ipairs(runs(now)) do
-    for _, ms in ipairs(run) do words[#words + 1] = text(ms) end
-  end
+  local expected, costs, words = expected_ends(now), costs_of_runs(), {}
+  local answer = backlog(now, expected)
+  for i, run in ipairs(expected) do words[i] = text(run[2]) .. ' ' .. (costs[run[1]] or '0 0') end
   answer[#answer + 1] = table.concat(words, ' ')
   return answer
 end

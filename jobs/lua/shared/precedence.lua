@@ -16,7 +16,7 @@ local function workers_at(now, free)
   local at = {}
   for i, run in ipairs(expected_ends(now)) do at[i] = math.max(now, run[2]) end
   table.sort(at)
-  return at, math.max(redis.call('SCARD', live_workers), #at + free)
+  return at, math.max(redis.call('ZCOUNT', live_workers, text(now), '+inf'), #at + free)
 end
 
 -- The waiting jobs as groups { start, cheapest cost }, up to a latest start.

@@ -1,0 +1,2 @@
+-- Removes a worker that stops.
+forget(ARGV[1])
