@@ -77,7 +77,8 @@ class SlotHolder:
         entry = {"username": url.username, "password": url.password, "ssl": url.tls}
         options: dict[str, Any] = {"protocol": 2, **bounds, **entry}
         async with Redis(host=host, port=port, **options) as node:
-            ranges: list[Any] = await node.execute_command("CLUSTER SLOTS")
+            asking = node.execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]
+            ranges: list[Any] = await asking
         for first, last, (at, at_port, *_), *_ in ranges:
             if first <= self._slot <= last:
                 return (at.decode() if at else host), int(at_port)
