@@ -146,13 +146,17 @@ class Scripts:
         self, before: Sequence[Command], first: StepCall, second: StepCall
     ) -> tuple[Any, Any]:
         """Run two steps just after other commands, in the same round trip. Either runs even if what
-        comes before it is refused; the error of the last command, or of a step, is raised then."""
+        comes before it is refused; the error of the last command, or of a step, is raised then. The
+        second must do nothing before the first: a server that does not know the first one yet gets
+        both again."""
         calls = (
             self._call(step, given, self._names_for(step, given)) for step, given in (first, second)
         )
         *others, one, two = await self._client.together(*before, *calls)
         if others and isinstance(others[-1], ResponseError):
             raise others[-1]
+        if isinstance(one, NoScriptError):
+            return await self.run(first[0], *first[1]), await self.run(second[0], *second[1])
         return await self._answer(one, *first), await self._answer(two, *second)
 
     def _call(self, step: Step, arguments: Sequence[Argument], names: Sequence[str]) -> Command:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import redis
 from redis.backoff import NoBackoff
@@ -160,8 +161,11 @@ class TrialSentinel(TrialServer):
         return [self._executable, str(self._file), "--sentinel"]
 
 
+Server = TypeVar("Server", bound=TrialServer)
+
+
 @contextlib.contextmanager
-def running(server: TrialServer) -> Iterator[TrialServer]:
+def running(server: Server) -> Iterator[Server]:
     """Run a server meanwhile. Raises RedisUnavailableError."""
     try:
         server.start()

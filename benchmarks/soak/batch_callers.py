@@ -24,17 +24,23 @@ class BatchCallers:
         """Follow a batch to its end, and fetch its pictures. Its jobs are never late, because they
         have ten minutes."""
         async with self._submitted(ask, picture) as batch:
-            path = f"/batches/{batch['id']}"
+            path, fetched = f"/batches/{batch['id']}", set[int]()
             async for state in self._service.changes(path):
                 batch = state
+                await self._fetch(ask, path, fetched)
             if batch["status"] != "finished":
                 raise Fault(f"the batch ended as {batch['status']}")
-            for item in (await self._service.record("GET", f"{path}/items"))["items"]:
-                if item["state"] != "succeeded":
-                    raise Fault(f"a source ended as {item['state']}: {item['error']}")
+        return False
+
+    async def _fetch(self, ask: Ask, path: str, fetched: set[int]) -> None:
+        """Fetch the pictures that were made since the last time: none is kept for long."""
+        for item in (await self._service.record("GET", f"{path}/items"))["items"]:
+            if item["state"] in ("failed", "cancelled"):
+                raise Fault(f"a source ended as {item['state']}: {item['error']}")
+            if item["state"] == "succeeded" and item["index"] not in fetched:
+                fetched.add(item["index"])
                 answer = await self._service.send("GET", f"/jobs/{item['job_id']}/result")
                 judge_picture(ask, answer.content, item["index"])
-        return False
 
     async def withdrawn(self, ask: Ask, picture: bytes) -> bool:
         """Withdraw a batch."""

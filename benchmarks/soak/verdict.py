@@ -10,12 +10,18 @@ from pathlib import Path
 from benchmarks.soak.folder import OUTCOMES, PAUSES, plan_of
 from benchmarks.soak.outcomes import Outcome, read_outcomes
 from benchmarks.soak.pauses import Pause, overlaps, read_pauses
-from benchmarks.soak.plan import RESULT_TTL_S, Plan
+from benchmarks.soak.plan import JOB_TTL_S, RESULT_TTL_S, Plan
 from benchmarks.soak.processes import ProcessSample, Role
 from benchmarks.soak.samples import Moment, read_processes, read_stores
 from benchmarks.soak.slopes import Slope, slopes_of
 from benchmarks.soak.standing import Standing, standing_of
 
+KEPT_S = {
+    "result_expired": RESULT_TTL_S,
+    "job_not_found": JOB_TTL_S,
+    "batch_not_found": JOB_TTL_S,
+}
+"""How long what an answer says is gone was kept, in seconds."""
 KEPT_ROLES = (Role.GATEWAY, Role.WORKER, Role.REDIS)
 """Roles whose processes live as long as the service. A decoder is replaced when a job is withdrawn
 while its picture is decoded."""
@@ -86,11 +92,10 @@ def verdict_of(folder: Path) -> Verdict:
 
 
 def _had_expired(outcome: Outcome) -> bool:
-    """Return whether a caller came for a picture later than pictures are kept: the first ones of a
-    batch that takes longer than that."""
-    return outcome.result.endswith("result_expired") and (
-        outcome.ended - outcome.began > RESULT_TTL_S
-    )
+    """Return whether a caller asked for a picture or a job later than these are kept: of the first
+    ones of a batch that takes longer than that."""
+    kept_s = KEPT_S.get(outcome.result.rpartition(", ")[2])
+    return kept_s is not None and outcome.ended - outcome.began > kept_s
 
 
 def _cores(processes: Iterable[Moment[ProcessSample]], seconds: float) -> float:

@@ -1,4 +1,4 @@
-"""URLs of a Redis behind Sentinel, a queue behind a real one, and a failover."""
+"""URLs of a Redis behind Sentinel, and a queue behind a real one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from redis.asyncio.sentinel import SentinelConnectionPool
 
-from benchmarks.durability.failovers import fail_over
 from benchmarks.durability.server import (
     APPENDING,
     TrialSentinel,
@@ -19,15 +18,11 @@ from benchmarks.durability.server import (
     free_port,
     running,
 )
-from benchmarks.durability.trial_jobs import Promise
 from jobs.connection import connect
 from jobs.job import Job
 from jobs.redis_queue import RedisQueue
 from jobs.sentinel_url import SentinelUrl, is_sentinel_url, read_sentinel_url
 from jobs.settings import QueueSettings
-
-ALONE = Watch(sentinels=1, quorum=1, down_after_ms=300)
-"""A sentinel that need not find others first, which takes seconds."""
 
 
 @pytest.mark.parametrize(
@@ -87,15 +82,6 @@ async def no_sentinel_is_forgotten(url: str) -> None:
     await client.aclose()
 
 
-def test_submissions_go_on_at_the_promoted_server() -> None:
-    report = fail_over(Promise.NONE, 2, ALONE, failovers=1, progress=lambda _: None)
-    assert report.failovers == 1
-    assert report.promotions >= 1
-    assert report.altered == 0
-    assert report.accepted > report.lost
-    assert report.outage_max_s < float("inf")
-
-
 async def test_a_queue_is_found_through_its_sentinels(
     tmp_path: Path,
     queue_settings: QueueSettings,
@@ -104,7 +90,9 @@ async def test_a_queue_is_found_through_its_sentinels(
 ) -> None:
     executable = any_server()
     with running(TrialServer(executable, tmp_path / "primary", APPENDING)) as primary:
-        watching = TrialSentinel(executable, tmp_path / "sentinel", "queue", primary.port, ALONE)
+        watching = TrialSentinel(
+            executable, tmp_path / "sentinel", "queue", primary.port, Watch(quorum=1)
+        )
         with running(watching) as sentinel:
             away = free_port()
             url = f"redis+sentinel://127.0.0.1:{away},127.0.0.1:{sentinel.port}"

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from redis.asyncio import Redis
 
 from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
@@ -66,6 +67,13 @@ async def kept(served: RunningGateway, count: int = 1) -> None:
     await eventually(all_there, f"{count} kept pictures")
 
 
+async def worker_has_made(worker: ScriptedWorker, count: int) -> None:
+    async def made() -> bool:
+        return len(worker.claims) == count
+
+    await eventually(made, f"{count} claims")
+
+
 async def evicted(served: RunningGateway) -> bool:
     return "anysr_cache_evictions_total 1.0" in (await served.client.get("/metrics")).text
 
@@ -85,6 +93,22 @@ async def test_the_same_request_again_costs_no_worker(
     assert again.headers["x-request-id"] != first.headers["x-request-id"]
     assert again.headers["x-anysr-deadline"] == "met"
     assert len(worker.claims) == 1
+
+
+@pytest.mark.parametrize("path", ["/upscale", "/jobs"])
+async def test_an_altered_picture_is_made_again(
+    cached: RunningGateway, worker: ScriptedWorker, raw_redis: Redis, path: str
+) -> None:
+    first = await post(cached)
+    await kept(cached)
+    pictures: Any = cached.gateway.queue.cached
+    (name,) = await raw_redis.keys(f"{pictures._keys.cached_pictures}*")
+    await raw_redis.setrange(name, 40, b"other")
+    again = await post(cached, path)
+    assert again.headers["x-anysr-cache"] == "miss"
+    if path == "/upscale":
+        assert again.content == first.content
+    await worker_has_made(worker, 2)
 
 
 async def test_without_a_cache_nothing_is_said_of_it(served: RunningGateway) -> None:
