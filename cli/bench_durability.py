@@ -13,7 +13,6 @@ from benchmarks.durability.cost import time_submissions
 from benchmarks.durability.damage import damage as damage_files
 from benchmarks.durability.digest_cost import time_digests
 from benchmarks.durability.failovers import fail_over
-from benchmarks.durability.over_http import HttpTrial, lose_power_over_http
 from benchmarks.durability.power_loss import Trial, lose_power
 from benchmarks.durability.server import Watch
 from benchmarks.durability.trial_jobs import Promise
@@ -62,30 +61,6 @@ def power_loss(
         counts = report.rounds, report.accepted, report.lost
         rest = f"{report.oldest_lost_s:.2f}", str(report.altered), f"{report.lost_bytes / 1e3:.0f}"
         table.add_row(appendfsync, promise.value, *map(str, counts), *rest)
-    console().print(table)
-
-
-@app.command()
-def http(
-    jobs: Annotated[int, typer.Option(min=1, help="Durable jobs; of the others, a fifth.")] = 1000,
-    callers: Annotated[int, typer.Option(min=1, help="Jobs posted at once.")] = 8,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 1,
-) -> None:
-    """Lose power while jobs are posted to a gateway: what of the accepted ones is on disk."""
-    table = Table()
-    headings = "appendfsync", "durable", "rounds", "accepted", "refused", "lost", "altered", "kB"
-    for heading in headings:
-        table.add_column(heading, justify="right", no_wrap=True)
-    for trial in (HttpTrial(False, "everysec", callers), HttpTrial(True, "always", callers)):
-        number = jobs if trial.durable else max(1, jobs // 5)
-        with _counted(f"{trial.appendfsync}, over HTTP", number) as show:
-            report = lose_power_over_http(trial, number, seed, show)
-        counts = (
-            *(report.rounds, report.accepted, report.refused, report.lost, report.altered),
-            report.lost_bytes // 1000,
-        )
-        durable = str(trial.durable).lower()
-        table.add_row(trial.appendfsync, durable, *map(str, counts))
     console().print(table)
 
 

@@ -24,7 +24,7 @@ def digest_of(data: bytes) -> str:
     return xxhash.xxh3_128_hexdigest(data)
 
 
-async def digest_aside(data: bytes) -> str:
+async def digest_off_loop(data: bytes) -> str:
     """Return the digest of bytes, of many from another thread."""
     if len(data) <= HASHED_AT_ONCE_BYTES:
         return digest_of(data)
@@ -34,7 +34,7 @@ async def digest_aside(data: bytes) -> str:
 async def is_whole(data: bytes, digest: str | None) -> bool:
     """Return whether these are the bytes of a digest; True for None, which stands where an earlier
     version has written."""
-    return digest is None or await digest_aside(data) == digest
+    return digest is None or await digest_off_loop(data) == digest
 
 
 def sealed(json: bytes) -> bytes:

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from jobs.blob_store import BlobStore
 from jobs.codec import RUN_FACTS, CodecError
 from jobs.connection import Command
-from jobs.digests import digest_aside, is_whole
+from jobs.digests import digest_off_loop, is_whole
 from jobs.errors import AnysrError, DataLoss
 from jobs.job import Claim, JobStatus, LeaseState, RunFacts
 from jobs.outages import OUTAGES, reports_outages
@@ -215,7 +215,7 @@ class RedisLeases(Leases):
         """Deliver a result, and claim by the arguments of claim.lua where some are given."""
         job_id, token = claim.job.id, claim.token
         await self._blobs.check_result(picture)
-        facts = replace(facts, picture_digest=await digest_aside(picture))
+        facts = replace(facts, picture_digest=await digest_off_loop(picture))
         fields = {"facts": RUN_FACTS.encode(facts), "progress": b"1"}
         putting: Command | None = None
         if self._blobs.here is not None:

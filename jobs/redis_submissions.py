@@ -16,7 +16,7 @@ from jobs.blob_store import BlobStore
 from jobs.client_limits import ClientLimits, quota_exceeded, too_many_jobs
 from jobs.codec import JOB
 from jobs.connection import Command
-from jobs.digests import digest_aside, is_whole
+from jobs.digests import digest_off_loop, is_whole
 from jobs.durability import DurableCalls
 from jobs.errors import AnysrError, DataLoss, NotDurableYet, Overloaded, ResultExpired
 from jobs.event_hub import EventHub, Subscription
@@ -93,7 +93,7 @@ class RedisSubmissions(Submissions):
         if terms.durable:
             await self.check_durable()
         self._hub.start()  # before the job can end
-        job = replace(job, source_digest=await digest_aside(payload))
+        job = replace(job, source_digest=await digest_off_loop(payload))
         remaining_ms, limit = job.budget_ms - spent_ms, self._settings.queue_limit
         arguments = (
             *(job.id, JOB.encode(job), remaining_ms, job.cheapest_ms, job.on_miss.value, limit),

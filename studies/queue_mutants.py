@@ -94,7 +94,7 @@ def summary_of(checkout: Path, seed: int) -> dict[str, Any]:
         command = [sys.executable, "-P", "-m", "cli.main", "bench", "nemesis", *OPTIONS]
         environment = {**os.environ, "PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1"}
         run = subprocess.run(
-            [*command, f"--seed={seed}", f"--json={summary}"],
+            [*command, f"--seed={seed}", f"--json={summary}", f"--keep={folder}"],
             cwd=checkout,
             env=environment,
             capture_output=True,

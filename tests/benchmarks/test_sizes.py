@@ -34,7 +34,7 @@ def test_a_slow_picture_is_one_that_is_slow_for_its_pixels_after_the_warming() -
     assert times.fixed_ms == pytest.approx(0.0, abs=1e-9)
 
 
-def test_fixed_costs_are_told_from_those_of_a_pixel() -> None:
+def test_fixed_costs_are_apart_from_those_of_a_pixel() -> None:
     drawn = draw_sizes(WARMING + 20, 20, 40)
     taken = [2.0 + width * height / 500 for width, height in drawn]
     assert times_of(drawn, taken).fixed_ms == pytest.approx(2.0)
@@ -53,7 +53,7 @@ def test_a_service_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
         assert set(times.again) <= set(times.slow)
 
 
-def test_a_picture_that_is_slow_each_time_is_told_from_one_that_was_disturbed(
+def test_a_picture_that_is_slow_each_time_differs_from_one_that_was_disturbed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     drawn = draw_sizes(WARMING + 30, 20, 40)

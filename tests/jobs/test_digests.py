@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from jobs.cached_pictures import CacheBounds
-from jobs.digests import HASHED_AT_ONCE_BYTES, digest_aside, digest_of, is_whole
+from jobs.digests import HASHED_AT_ONCE_BYTES, digest_off_loop, digest_of, is_whole
 from jobs.errors import DataLoss
 from jobs.job import Claim, Job, JobStatus, Reason, RunFacts
 from jobs.keys import Keys
@@ -46,7 +46,7 @@ async def test_the_digest_is_the_published_one() -> None:
     """The first value is that of the specification's implementation."""
     assert digest_of(b"") == "99aa06d3014798d86001c324468d497f"
     large = bytes(HASHED_AT_ONCE_BYTES + 1)
-    assert await digest_aside(large) == digest_of(large)
+    assert await digest_off_loop(large) == digest_of(large)
     assert await is_whole(large, digest_of(large))
     assert await is_whole(large, None)
     assert not await is_whole(large[1:], digest_of(large))

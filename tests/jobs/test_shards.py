@@ -109,7 +109,7 @@ def test_an_id_tells_its_shard(number: int) -> None:
     assert re.fullmatch("[0-9a-f]{32}", job_id)
 
 
-@pytest.mark.parametrize("name", ["", "x", "job-1", "²²²", uuid.uuid4().hex])
+@pytest.mark.parametrize("name", ["", "x", "job-1", "²²²", "0af7651916cd43dd8448eb211c80319c"])
 def test_any_name_has_a_shard(name: str) -> None:
     assert shard_of(name, SHARDS) in range(SHARDS)
 
@@ -288,7 +288,7 @@ async def test_a_job_that_comes_while_a_worker_waits_is_stolen_once(
     )
 
 
-async def test_a_worker_stops_as_soon_as_it_is_told(shards: ShardedQueue) -> None:
+async def test_a_stopping_worker_waits_no_longer(shards: ShardedQueue) -> None:
     stopping = asyncio.Event()
     claiming = asyncio.create_task(shards.leases.claim("one", 3600.0, stopping))
     await asyncio.sleep(0)
