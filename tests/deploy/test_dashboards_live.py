@@ -15,12 +15,15 @@ from redis.asyncio import Redis
 
 from benchmarks.monitored.processes import ProcessService, find_prometheus, run_processes
 from deploy.grafana.build import FOLDER
+from jobs.keys import Keys
+from jobs.settings import QueueSettings
 from tests.support.key_files import new_key
 from tests.support.pictures import draw_jpeg
 from tests.support.s3 import KEY, SECRET, s3_server
 
 pytestmark = pytest.mark.skipif(find_prometheus() is None, reason="prometheus is not installed")
 
+KEYS = Keys(QueueSettings().namespace)
 WINDOW = "30s"
 """Value for Grafana's $__rate_interval."""
 SMALL, LARGE = draw_jpeg(64, 64), draw_jpeg(420, 420)
@@ -111,7 +114,7 @@ def lose_a_worker(service: ProcessService, client: httpx.Client) -> None:
 async def slot_of(service: ProcessService, job_id: str) -> int:
     """Return the slot of the worker that runs a job."""
     async with Redis.from_url(service.redis_url, decode_responses=True) as redis:
-        worker = str(await redis.hget(f"anysr:job:{job_id}", "worker"))
+        worker = str(await redis.hget(KEYS.record(job_id), "worker"))
     [slot] = [n for n, process in service.workers.items() if f"-{process.pid}-" in worker]
     return slot
 
