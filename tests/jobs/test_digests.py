@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from jobs.cached_pictures import CacheBounds
-from jobs.digests import HASHED_AT_ONCE_BYTES, digest_off_loop, digest_of, is_whole
+from jobs.digests import HASHED_AT_ONCE_BYTES, digest_of, digest_off_loop, is_whole
 from jobs.errors import DataLoss
 from jobs.job import Claim, Job, JobStatus, Reason, RunFacts
 from jobs.keys import Keys
