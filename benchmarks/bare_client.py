@@ -18,7 +18,7 @@ RECEIVED_BYTES = 1 << 16
 
 
 class Answer:
-    """One answer, as `httptools.HttpResponseParser` fills it in."""
+    """One answer, as httptools' parser fills it in."""
 
     def __init__(self) -> None:
         self.status = 0
