@@ -7,7 +7,8 @@ clients call it, and like that of `jobs.sentinel_url`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit
+
+from jobs.hosts_url import read_hosts_url
 
 SCHEMES = ("redis+cluster://", "rediss+cluster://")
 FORM = "redis+cluster://[user:password@]host[:port][,host[:port]...]"
@@ -31,22 +32,12 @@ def is_cluster_url(url: str) -> bool:
 
 def read_cluster_url(url: str) -> ClusterUrl:
     """Return the parts of a URL. Raises ValueError, whose text shows none of its secrets."""
-    scheme, netloc, path, query, _ = urlsplit(url)
-    entry, _, hosts = netloc.rpartition("@")
-    username, _, password = entry.partition(":")
-    if not hosts or path.strip("/") or query:
+    parts = read_hosts_url(url, FORM, DEFAULT_PORT)
+    if parts.path or parts.query:
         raise ValueError(f"must have the form {FORM}: a cluster has one database, and no options")
     return ClusterUrl(
-        addresses=tuple(_address(host) for host in hosts.split(",")),
-        tls=scheme.startswith("rediss"),
-        username=unquote(username) or None,
-        password=unquote(password) or None,
+        addresses=parts.addresses,
+        tls=parts.scheme.startswith("rediss"),
+        username=parts.username,
+        password=parts.password,
     )
-
-
-def _address(text: str) -> tuple[str, int]:
-    """Return host and port. Raises ValueError."""
-    one = urlsplit(f"//{text}")  # which knows of IPv6 in brackets, and of the range of ports
-    if not one.hostname:
-        raise ValueError(f"must name a host between commas, in the form {FORM}")
-    return one.hostname, DEFAULT_PORT if one.port is None else one.port

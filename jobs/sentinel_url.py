@@ -6,7 +6,9 @@ redis-py has clients of Sentinel but no URL for them; this form is what other cl
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
+
+from jobs.hosts_url import read_hosts_url
 
 SCHEMES = ("redis+sentinel://", "rediss+sentinel://")
 FORM = "redis+sentinel://[user:password@]host[:port][,host[:port]...]/service[/database]"
@@ -37,30 +39,20 @@ def is_sentinel_url(url: str) -> bool:
 
 def read_sentinel_url(url: str) -> SentinelUrl:
     """Return the parts of a URL. Raises ValueError, whose text shows none of its secrets."""
-    scheme, netloc, path, query, _ = urlsplit(url)
-    entry, _, hosts = netloc.rpartition("@")
-    username, _, password = entry.partition(":")
-    service, _, database = path.strip("/").partition("/")
-    options = dict(parse_qsl(query))
-    if not service or not hosts or options.keys() - OPTIONS:
+    parts = read_hosts_url(url, FORM, DEFAULT_PORT)
+    service, _, database = parts.path.partition("/")
+    options = dict(parse_qsl(parts.query))
+    if not service or options.keys() - OPTIONS:
         raise ValueError(f"must have the form {FORM}, with no options but {sorted(OPTIONS)}")
     if not (database or "0").isdecimal():
         raise ValueError("must end with the number of a database, or with the service")
     return SentinelUrl(
-        addresses=tuple(_address(host) for host in hosts.split(",")),
+        addresses=parts.addresses,
         service=unquote(service),
         database=int(database or 0),
-        tls=scheme.startswith("rediss"),
-        username=unquote(username) or None,
-        password=unquote(password) or None,
+        tls=parts.scheme.startswith("rediss"),
+        username=parts.username,
+        password=parts.password,
         sentinel_username=options.get("sentinel_username"),
         sentinel_password=options.get("sentinel_password"),
     )
-
-
-def _address(text: str) -> tuple[str, int]:
-    """Return host and port. Raises ValueError."""
-    one = urlsplit(f"//{text}")  # which knows of IPv6 in brackets, and of the range of ports
-    if not one.hostname:
-        raise ValueError(f"must name a host between commas, in the form {FORM}")
-    return one.hostname, DEFAULT_PORT if one.port is None else one.port

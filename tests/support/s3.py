@@ -129,6 +129,7 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
             f"-s3.port={s3}",
             f"-s3.config={config}",
             "-s3.port.iceberg=0",
+            "-s3.port.lance=0",  # at a fixed port, which a second server would find in use
             "-master.telemetry=false",
         ),
         *("-master.volumeSizeLimitMB=64", "-volume.max=8", "-volume.preStopSeconds=0"),
