@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
 
 from jobs.batch import BatchItem
 from jobs.errors import AnysrError, InvalidRequest, from_code
@@ -70,7 +70,7 @@ class BatchRequest(BaseModel):
     webhook_url: Annotated[str, Field(min_length=1)] | None = Field(
         None, description="URL to which the batch's end is announced by a signed POST."
     )
-    durable: bool | None = Field(
+    durable: StrictBool | None = Field(
         None, description="As of `POST /jobs`, of the batch with its sources."
     )
 

@@ -212,6 +212,10 @@ async def test_a_bad_source_fails_alone(served: RunningGateway, remote: Remote) 
         ),
         (b'{"sources": [{"image_url": "http://a/b"}], "options": {"sclae": 2}}', "sclae"),
         (
+            b'{"sources": [{"image_url": "http://a/b"}], "options": {"scale": 2}, "durable": 0}',
+            "durable",
+        ),
+        (
             b'{"sources": [{"image_url": "http://a/b"}],'
             b' "options": {"scale": 2, "latency_budget_ms": 600001}}',
             "latency_budget_ms",
