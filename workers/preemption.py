@@ -211,8 +211,18 @@ class PreemptibleRun:
             begin.cancel()
             # Ended by an event, not cancelled: a claim might be on its way.
             self._ended.set()
-            if self._watching is not None:
-                await self._watching
+
+    @property
+    def has_claimed(self) -> bool:
+        """Whether a job that was claimed during this run has not ended, or is being claimed."""
+        return self._urgent is not None or self._claiming.locked()
+
+    async def last_claim(self) -> Claim | None:
+        """Wait until no job runs beside this one, which has ended and been delivered; return a job
+        that was claimed and not run."""
+        if self._watching is not None:
+            await self._watching
+        return self.take_urgent()
 
     def take_urgent(self) -> Claim | None:
         """Return the job that a tile was interrupted for, if it has not been run."""
@@ -399,8 +409,10 @@ class PreemptibleRun:
             await context.preempt(claim, self._suspended(gap.spare_ms, goes_on=True))
         finally:
             self._gate.close()
+        if self._ended.is_set():
+            return False
         await self._report_end(self._remaining(self.progress.part)[-1].expected_ms)
-        return not self._ended.is_set()
+        return True
 
     def _concurrent_gap(self) -> Gap | None:
         """Return what a job beside this run may take; None beside one that is short itself. A run
