@@ -118,11 +118,13 @@ def bind(options: Options, slack_ms: float, load: Load, pinned: bool = False) ->
 
 
 def _needed_ms(option: Option, network: Option, floor: Option) -> float:
-    """Return the slack that an option needs. The narrowest network needs no more than its expected
-    cost and then the time to resample the picture, which rescues a run that takes longer."""
-    if option is network and floor.rung == FLOOR:
-        return min(option.safe_ms, option.expected_ms + floor.safe_ms)
-    return option.safe_ms
+    """Return the slack that an option needs. A run that takes longer than is safe is rescued by
+    resampling, which needs time as well. The narrowest network needs no more than its expected cost
+    and that time."""
+    if option is floor:
+        return option.safe_ms
+    run_ms = option.expected_ms if option is network and floor.rung == FLOOR else option.safe_ms
+    return run_ms + floor.rescue_ms
 
 
 def _delay_ms(option: Option, network: Option) -> float:
@@ -203,13 +205,15 @@ def short_ms(run_ms: float) -> float:
     return SHORT * run_ms
 
 
-def go_on(left: tuple[Option, ...], slack_ms: float) -> Option:
-    """Choose how to finish a picture that is made in part or was suspended: at its width while that
-    is expected in time, else at the widest that is safe, else at the narrowest. `left` are as for
-    `spare_ms`."""
-    if left[-1].expected_ms <= slack_ms:
-        return left[-1]
-    return next((o for o in reversed(left) if o.safe_ms <= slack_ms), left[0])
+def go_on(left: tuple[Option, ...], slack_ms: float, rescue_ms: float) -> Option | None:
+    """Choose how to finish a picture that is made in part or was suspended: the widest that is
+    safe, or that is expected so early that a cheaper way, of `rescue_ms`, would still be in time if
+    it took longer; else the narrowest while that is expected in time. None where only a cheaper way
+    is left. `left` are as for `spare_ms`."""
+    for option in reversed(left):
+        if min(option.safe_ms, option.expected_ms + rescue_ms) <= slack_ms:
+            return option
+    return left[0] if left[0].expected_ms <= slack_ms else None
 
 
 def _reason(

@@ -38,7 +38,10 @@ def ladder(*network_ms: float, cheapest_ms: float | None = 1.0) -> tuple[Option,
         Option(Rung("m", (n + 1) / len(network_ms)), ms, ms * MARGIN, 30 + n / 10)
         for n, ms in enumerate(network_ms)
     ]
-    floor = [] if cheapest_ms is None else [Option(FLOOR, cheapest_ms, cheapest_ms * MARGIN, 27.0)]
+    floor = []
+    if cheapest_ms is not None:
+        safe_ms = cheapest_ms * MARGIN
+        floor = [Option(FLOOR, cheapest_ms, safe_ms, 27.0, rescue_ms=1.5 * safe_ms)]
     return tuple(floor + networks)
 
 
@@ -68,21 +71,23 @@ def mix_of(*pictures: tuple[Option, ...]) -> Mix:
 
 
 def needed(option: Option, options: tuple[Option, ...]) -> float:
-    """The slack for an option: its safe cost; for the narrowest network behind resampling also the
-    expected cost and then the time to resample."""
-    if options[0].rung == FLOOR and option is narrowest_network(options):
-        return min(option.safe_ms, option.expected_ms + options[0].safe_ms)
-    return option.safe_ms
+    """The slack for an option: its safe cost, for the narrowest network behind resampling its
+    expected one; and behind resampling also the time to be rescued by it."""
+    floor = options[0]
+    if floor.rung != FLOOR or option is floor:
+        return option.safe_ms
+    run_ms = option.expected_ms if option is narrowest_network(options) else option.safe_ms
+    return run_ms + floor.rescue_ms
 
 
 @pytest.mark.parametrize(
     ("slack", "width", "reason"),
     [
         (1000, 1.0, Reason.WIDEST),
-        (50, 1.0, Reason.WIDEST),
-        (49.9, 0.75, Reason.SLACK),
-        (11.3, 0.25, Reason.SLACK),  # expected after 10; 1.25 are left to resample it in
-        (11.2, 0.0, Reason.FLOOR),
+        (51.9, 1.0, Reason.WIDEST),  # safe in 50; 1.875 are left to resample it in
+        (51.8, 0.75, Reason.SLACK),
+        (11.9, 0.25, Reason.SLACK),  # expected after 10
+        (11.8, 0.0, Reason.FLOOR),
         (1.0, 0.0, Reason.FLOOR),  # the margin of an admitted job may be used up
     ],
 )
@@ -239,24 +244,30 @@ def test_late_ms_is_the_extra_budget_that_would_be_enough(budget, workers):
     assert math.isfinite(late)
 
 
-@given(ladders, st.floats(-100, 5000))
-def test_a_picture_keeps_its_width_while_in_time_and_else_narrows(options, slack):
-    chosen = go_on(options, slack)
-    before = options[-1]
-    assert (chosen is before) == (before.expected_ms <= slack or len(options) == 1)
-    if chosen is not before:
-        wider = options[options.index(chosen) + 1 :]
-        assert all(o.safe_ms > slack for o in wider)
-        assert chosen.safe_ms <= slack or chosen is options[0]
+@given(ladders, st.floats(-100, 5000), st.one_of(ms, st.just(math.inf)))
+def test_a_picture_goes_on_by_the_widest_that_can_still_be_rescued(options, slack, rescue):
+    def in_time(option):
+        return option.safe_ms <= slack or option.expected_ms + rescue <= slack
+
+    chosen = go_on(options, slack, rescue)
+    if chosen is None:
+        assert options[0].expected_ms > slack
+        assert not any(in_time(option) for option in options)
+        return
+    assert chosen.expected_ms <= slack
+    assert in_time(chosen) or chosen is options[0]
+    assert not any(in_time(wider) for wider in options[options.index(chosen) + 1 :])
 
 
-@given(ladders, st.floats(-100, 5000), st.floats(0, 5000))
-def test_a_picture_suspended_for_its_spare_time_is_still_in_time(options, slack, part):
+@given(ladders, st.floats(-100, 5000), st.floats(0, 5000), ms)
+def test_a_picture_suspended_for_its_spare_time_is_still_in_time(options, slack, part, rescue):
     spare = spare_ms(options, slack)
     assert spare >= 0
     if spare > 0:
-        away = min(part, spare)
-        assert go_on(options, slack - away).expected_ms <= slack - away + 1e-6
+        left_ms = slack - min(part, spare)
+        chosen = go_on(options, left_ms + 1e-6, rescue)
+        assert chosen is not None
+        assert chosen.expected_ms <= left_ms + 1e-6
 
 
 @given(ladders, ms, st.integers(1, 8), st.lists(ms, max_size=8))
