@@ -52,7 +52,7 @@ between blocks is always of full width."""
 DISTINCT_OPERATIONS = 8
 """Operations of a trunk that differ: equal ones, as those of its blocks, share what is prepared for
 a shape, 0.6 MB in all. Counted one by one, they filled the cache with some 50 shapes a width."""
-PREPARED_OPERATIONS = 256
+PREPARED_OPERATIONS = 64
 """Operations whose preparation oneDNN caches, for all widths of the process together."""
 
 
