@@ -116,7 +116,7 @@ class SentinelGroup:
 
     def _could_promote(self, sentinel: TrialSentinel) -> bool:
         """Return whether a sentinel sees a primary that is up and stays it, enough other sentinels,
-        and a replica whose link is up by what that has told it."""
+        and a replica whose link is up by its own answer."""
         with contextlib.closing(sentinel.client()) as client:
             state: Any = client.sentinel_master(SERVICE)
             replicas: Any = client.sentinel_slaves(SERVICE)

@@ -1,4 +1,4 @@
-"""What the trial of failovers says of its servers when a step does not come, and what it refuses."""
+"""What the trial of failovers says when a step does not come, and what it refuses."""
 
 from __future__ import annotations
 
