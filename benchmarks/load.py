@@ -51,6 +51,8 @@ class Sample:
     db: float | None = None
     lost_db: float | None = None
     """Below the best network of the ladder, where `db` is known."""
+    resampled_lost_db: float = 0.0
+    """The same of plain resampling, which a caller without a picture in time is left with."""
     reported_met: bool | None = None
     predicted_ms: float | None = None
     elapsed_ms: float | None = None
@@ -176,6 +178,7 @@ async def _one(
         reason=headers.get("X-AnySR-Reason", ""),
         db=db,
         lost_db=None if db is None else _best_db(kind.scale) - db,
+        resampled_lost_db=_best_db(kind.scale) - resampled_db(kind.scale),
         reported_met=_reported_met(headers),
         predicted_ms=_number(headers, "X-AnySR-Predicted-Ms"),
         elapsed_ms=_number(headers, "X-AnySR-Elapsed-Ms"),
@@ -211,6 +214,9 @@ class Summary:
     """Expected PSNR-Y in dB of the pictures in time, where known, including resampled ones."""
     loss_db: float | None
     """What these pictures lose against the best network of the ladder, in dB, where known."""
+    loss_of_all_db: float | None
+    """The same of all requests, where one without a picture in time counts as resampled: so a
+    strategy gains nothing by requests that it drops."""
     latency_ms: dict[str, float]
     """Percentiles over the pictures."""
     broken_promises: float
@@ -239,6 +245,7 @@ def summarise(samples: Sequence[Sample]) -> Summary:
     promised = [s for s in pictures if s.reported_met]
     quality = [s.db for s in met if s.db is not None]
     lost = [s.lost_db for s in met if s.lost_db is not None]
+    left = [s.resampled_lost_db for s in samples if not s.met]
     seconds = max(s.at_ms + s.latency_ms for s in samples) / 1e3  # to the last answer
     latencies = [s.latency_ms for s in pictures] or [float("nan")]
     return Summary(
@@ -251,6 +258,7 @@ def summarise(samples: Sequence[Sample]) -> Summary:
         failed=(count - refused - len(pictures)) / count,
         mean_db=sum(quality) / len(quality) if quality else None,
         loss_db=sum(lost) / len(lost) if lost else None,
+        loss_of_all_db=sum(lost + left) / count if len(lost) == len(met) else None,
         latency_ms={f"p{p}": float(np.percentile(latencies, p)) for p in (50, 90, 99)},
         broken_promises=sum(not s.met for s in promised) / max(1, len(promised)),
         sent_late_p99_ms=float(np.percentile([s.sent_late_ms for s in samples], 99)),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks.load import AnysrEndpoint, Summary, send, summarise
+from benchmarks.load import AnysrEndpoint, Sample, send
 from jobs.job import OnMiss
 from scheduling.rungs import Rung
 from scheduling.simulation.workload import Workload
@@ -19,10 +19,11 @@ OURS = "ours"
 
 def strategies_of(rungs: Sequence[Rung]) -> dict[str, Mapping[str, str]]:
     """Return the request parameters of each strategy, by name: the service's own first."""
-    return {OURS: {}, **{rung.key: _pinned(rung) for rung in rungs}}
+    return {OURS: {}, **{rung.key: pinned(rung) for rung in rungs}}
 
 
-def _pinned(rung: Rung) -> Mapping[str, str]:
+def pinned(rung: Rung) -> Mapping[str, str]:
+    """Return the request parameters that accept a picture of this rung and nothing else."""
     reject = OnMiss.REJECT.value
     return {"model": rung.model, "anysr_width": f"{rung.width:g}", "on_miss": reject}
 
@@ -32,13 +33,12 @@ async def compare(
     workload: Workload,
     rungs: Sequence[Rung],
     report: Callable[[int], None] = lambda done: None,
-) -> dict[str, Summary]:
-    """Send a workload in real time, once by each strategy; return the figures by its name."""
-    found: dict[str, Summary] = {}
+) -> dict[str, list[Sample]]:
+    """Send a workload in real time, once by each strategy; return the samples by its name."""
+    found: dict[str, list[Sample]] = {}
     for name, parameters in strategies_of(rungs).items():
         onward = _after(len(found) * len(workload), report)
-        samples = await send(url, workload, AnysrEndpoint(parameters), onward)
-        found[name] = summarise(samples)
+        found[name] = await send(url, workload, AnysrEndpoint(parameters), onward)
     return found
 
 

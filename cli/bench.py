@@ -24,6 +24,7 @@ from cli import (
 )
 from cli.arguments import check_service, check_writable, each, entries_of, scales_of
 from cli.extras import needs
+from cli.load_unit import measured_unit
 from cli.terminal import console, progress
 from models.catalog import SHIPPED
 from scheduling.rungs import Rung
@@ -356,6 +357,18 @@ def load(
     rate: Annotated[
         float, typer.Option(min=0.001, max=1e6, help="Mean requests per second.")
     ] = 2.0,
+    load_factor: Annotated[
+        float | None,
+        typer.Option(
+            "--load",
+            min=0.001,
+            max=1e6,
+            help="Instead of the rate: a multiple of what --load-of serves here, measured first.",
+        ),
+    ] = None,
+    load_of: Annotated[
+        str, typer.Option(help="The network that is the unit of --load: MODEL@WIDTH.")
+    ] = "anysr-m@1",
     seconds: Annotated[
         float, typer.Option(min=0.001, max=1e6, help="How long requests are sent.")
     ] = 60.0,
@@ -398,7 +411,9 @@ def load(
         from benchmarks.load import AnysrEndpoint, FormEndpoint, send, summarise, write_samples
     from benchmarks.local_service import running_service
 
-    workload = _workload(trace, arrivals, rate, seconds, _Callers(callers, think_ms), budgets, seed)
+    drawn = partial(_workload, trace, arrivals, seconds, _Callers(callers, think_ms), budgets, seed)
+    (unit,) = each(load_of, Rung.parse, "--load-of")
+    drawn(rate)  # so that a wrong argument is told before a service is started
     parameters = dict(_pair(p, "=") for p in parameter)
     check_writable(json_file, samples_file)
     check_service(url)
@@ -407,13 +422,17 @@ def load(
         base = url or stack.enter_context(running_service(workers))
         # Refreshed rarely, because other work of the client delays its requests.
         bars = stack.enter_context(progress(refresh=1))
+        if load_factor is not None:
+            rate = load_factor * measured_unit(base, unit, workers, bars)
+        workload = drawn(rate)
         task = bars.add_task("Requests answered", total=len(workload))
         update = partial(_update, bars, task)
         samples = asyncio.run(send(base, workload, endpoint, update))
     summary = summarise(samples)
-    table = Table(
-        title=f"{summary.requests} requests in {summary.seconds:.0f} s", show_header=False
-    )
+    title = f"{summary.requests} requests in {summary.seconds:.0f} s"
+    if load_factor is not None:
+        title += f", {load_factor:g} times what {unit.key} serves: {rate:.3g} a second"
+    table = Table(title=title, show_header=False)
     for name, value in summary.to_dict().items():
         table.add_row(name, _shown(value))
     console().print(table)
@@ -478,11 +497,11 @@ class _Callers(NamedTuple):
 def _workload(
     trace: Path | None,
     arrivals: str,
-    rate: float,
     seconds: float,
     callers: _Callers,
     budgets: str,
     seed: int,
+    rate: float,
 ) -> Workload:
     try:
         if trace is not None:

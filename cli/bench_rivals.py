@@ -16,6 +16,7 @@ from rich.table import Table
 
 from cli.arguments import check_service, check_writable, each
 from cli.extras import needs
+from cli.load_unit import measured_unit
 from cli.terminal import console, progress
 from scheduling.rungs import FLOOR, Rung
 from scheduling.simulation.workload import ARRIVALS, draw
@@ -32,6 +33,15 @@ def rivals(
         int, typer.Option(min=1, help="Workers of the service that is started.")
     ] = 2,
     rates: Annotated[str, typer.Option(help="Mean requests per second; comma-separated.")] = "2",
+    loads: Annotated[
+        str | None,
+        typer.Option(
+            help="Instead of the rates: multiples of what --load-of serves here, measured first."
+        ),
+    ] = None,
+    load_of: Annotated[
+        str, typer.Option(help="The network that is the unit of --loads: MODEL@WIDTH.")
+    ] = "anysr-m@1",
     seconds: Annotated[float, typer.Option(min=1, max=1e6, help="How long each trace is.")] = 90.0,
     rungs: Annotated[
         str, typer.Option(help="Rivals: MODEL@WIDTH, comma-separated; empty: none.")
@@ -41,30 +51,44 @@ def rivals(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the result here.")
     ] = None,
+    samples_folder: Annotated[
+        Path | None,
+        typer.Option("--samples", help="Also write each request into this folder, as CSV."),
+    ] = None,
 ) -> None:
     """Send each trace once to the service as it is, and once with each pinned network."""
     with needs("simulate"):
+        from benchmarks.load import summarise, write_samples
         from benchmarks.rivals import compare
     from benchmarks.local_service import running_service
 
     fixed = each(rungs, Rung.parse, "--rungs") if rungs else []
-    wanted = each(rates, float, "--rates")
+    (unit,) = each(load_of, Rung.parse, "--load-of")
+    wanted = each(loads, float, "--loads") if loads else each(rates, float, "--rates")
     if arrivals not in ARRIVALS:
         raise typer.BadParameter(f"unknown arrivals {arrivals!r}: {', '.join(ARRIVALS)}")
     if not all(0 < rate <= 1e6 for rate in wanted):
-        raise typer.BadParameter("rates are numbers above 0")
+        raise typer.BadParameter("rates and loads are numbers above 0")
     check_writable(json_file)
+    if samples_folder:
+        samples_folder.mkdir(parents=True, exist_ok=True)
     check_service(url)
     found = {}
     with contextlib.ExitStack() as stack:
         base = url or stack.enter_context(running_service(workers))
         bars = stack.enter_context(progress(refresh=1))
-        for rate in wanted:
+        one = measured_unit(base, unit, workers, bars) if loads else 1.0
+        for load in wanted:
+            rate = load * one
             workload = draw(max(1, round(rate * seconds)), rate, ARRIVALS[arrivals], seed=seed)
-            label = f"{rate:g} a second"
+            label = f"{load:g}x: {rate:.3g} a second" if loads else f"{rate:g} a second"
             task = bars.add_task(label, total=len(workload) * (1 + len(fixed)))
             sending = compare(base, workload, fixed, partial(_update, bars, task))
-            found[label] = asyncio.run(sending)
+            sent = asyncio.run(sending)
+            found[label] = {name: summarise(samples) for name, samples in sent.items()}
+            if samples_folder:
+                for name, samples in sent.items():
+                    write_samples(samples, samples_folder / f"{load:g}-{name}.csv")
     console().print(_table(found))
     if json_file:
         plain = {at: {n: one.to_dict() for n, one in by.items()} for at, by in found.items()}
@@ -79,12 +103,13 @@ def _table(found: Mapping[str, Mapping[str, Summary]]) -> Table:
     table = Table()
     table.add_column("load", no_wrap=True)
     table.add_column("strategy", no_wrap=True)
-    for heading in ("met %", "of let in", "refused", "resampled", "PSNR-Y", "loss dB"):
+    for heading in ("met %", "of let in", "refused", "resampled", "PSNR-Y", "loss dB", "of all"):
         table.add_column(heading, justify="right", no_wrap=True)
     for load, outcomes in found.items():
         for name, one in outcomes.items():
             parts = one.attainment, one.admitted_attainment, one.refused
             shown = [f"{100 * part:.2f}" for part in (*parts, one.rungs.get(FLOOR.key, 0.0))]
-            decibels = ("" if db is None else f"{db:.3f}" for db in (one.mean_db, one.loss_db))
+            figures = one.mean_db, one.loss_db, one.loss_of_all_db
+            decibels = ("" if db is None else f"{db:.3f}" for db in figures)
             table.add_row(load, name, *shown, *decibels)
     return table

@@ -136,7 +136,7 @@ def resampling_left(
         return None
     floor, work = _floor(job, costs, expectation), work_of(job, UNCUT)
     left_ms = costs.predict_remaining(FLOOR, work, 1.0)
-    return replace(floor, expected_ms=left_ms, safe_ms=left_ms * costs.margin)
+    return replace(floor, expected_ms=left_ms, safe_ms=costs.safe(left_ms))
 
 
 def cheapest_remaining(

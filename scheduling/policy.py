@@ -203,13 +203,15 @@ def short_ms(run_ms: float) -> float:
     return SHORT * run_ms
 
 
-def go_on(left: tuple[Option, ...], slack_ms: float) -> Option:
-    """Choose how to finish a picture that is made in part or was suspended: at its width while that
-    is expected in time, else at the widest that is safe, else at the narrowest. `left` are as for
-    `spare_ms`."""
-    if left[-1].expected_ms <= slack_ms:
-        return left[-1]
-    return next((o for o in reversed(left) if o.safe_ms <= slack_ms), left[0])
+def go_on(left: tuple[Option, ...], slack_ms: float, rescue_ms: float) -> Option | None:
+    """Choose how to finish a picture that is made in part or was suspended: the widest that is
+    safe, or that is expected so early that a cheaper way, of `rescue_ms`, would still be in time if
+    it took longer; else the narrowest while that is expected in time. None where only a cheaper way
+    is left. `left` are as for `spare_ms`."""
+    for option in reversed(left):
+        if min(option.safe_ms, option.expected_ms + rescue_ms) <= slack_ms:
+            return option
+    return left[0] if left[0].expected_ms <= slack_ms else None
 
 
 def _reason(

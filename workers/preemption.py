@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
@@ -313,9 +314,14 @@ class PreemptibleRun:
         cheapest, context = self._cheaper_way(), self._context
         if cheapest is None:
             return POLL_S
-        overdue_in_ms = self._expected_end_ms - context.now_ms
         last_moment_in_ms = context.slack_ms - self._fallback_ms(cheapest)
-        return min(POLL_S, max(overdue_in_ms, last_moment_in_ms, 0.0) / 1e3)
+        return min(POLL_S, max(self._overdue_in_ms, last_moment_in_ms, 0.0) / 1e3)
+
+    @property
+    def _overdue_in_ms(self) -> float:
+        """In how many ms this run takes longer than expected; 0 if it is expected too late."""
+        ends_in_ms = self._expected_end_ms - self._context.now_ms
+        return max(0.0, ends_in_ms) if ends_in_ms <= self._context.slack_ms else 0.0
 
     def _fall_back_if_late(self) -> None:
         """Interrupt an overdue tile at the last moment at which a cheaper way is in time."""
@@ -323,7 +329,7 @@ class PreemptibleRun:
         network = self._engine.network if self._engine is not None else None
         if (
             cheapest is None
-            or context.now_ms < self._expected_end_ms
+            or self._overdue_in_ms > 0
             or context.slack_ms > self._fallback_ms(cheapest)
             or not isinstance(network, Interruptible)
         ):
@@ -476,7 +482,7 @@ class PreemptibleRun:
     def _narrow_if_behind(self, part: float) -> Engine | None:
         """Return the engine by which the rest is in time, None for the same one. Raises OutOfTime
         where the picture is to be resampled."""
-        option = self._fallback or go_on(self._remaining(part), self._context.slack_ms)
+        option = self._fallback or self._way_on(part)
         if option.rung == self._options_by_part[-1][1].rung:
             return None
         if option.rung == FLOOR:
@@ -488,6 +494,15 @@ class PreemptibleRun:
         if self._bound is not None:
             self._bound = replace(self._bound, entry=served.as_run)
         return self._engine
+
+    def _way_on(self, part: float) -> Option:
+        """Return the option by which the rest of the picture is in time."""
+        left, cheapest = self._remaining(part), self._cheaper_way()
+        rescue_ms = math.inf if cheapest is None else self._fallback_ms(cheapest)
+        option = go_on(left, self._context.slack_ms, rescue_ms)
+        if option is None and cheapest is not None:
+            self._fallback = cheapest
+        return option or cheapest or left[0]
 
     def _resample(self, option: Option) -> None:
         """Go on with the whole picture resampled."""

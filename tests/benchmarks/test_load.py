@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from benchmarks.load import AnysrEndpoint, FormEndpoint, Sample, send, summarise
 from benchmarks.rivals import OURS, compare
+from benchmarks.served_rate import served_rate
 from models.catalog import read_catalog, resampled_db
 from scheduling.rungs import Rung
 from scheduling.simulation.workload import Kind, Workload, closed_loop
@@ -189,3 +190,35 @@ async def test_the_loss_is_what_the_best_network_of_the_ladder_has_more() -> Non
     (small,) = (e for e in entries if e.name == "anysr-s")
     assert networks.loss_db == pytest.approx(best - (small.expected_db(1.0, 2.0) or 0.0))
     assert resampled.loss_db == pytest.approx(best - resampled_db(2.0), abs=0.01)
+
+
+async def test_the_loss_of_all_counts_a_dropped_request_as_resampled() -> None:
+    service = Service()
+    service.model, service.width = "anysr-s", "1"
+    async with serving(service) as url:
+        answered = await send(url, workload((0, 5000)), AnysrEndpoint())
+        refused = await send(url, workload((0, 5000)), AnysrEndpoint({"model": "refused"}))
+        service.model, service.width = "lanczos", "0"
+        resampled = await send(url, workload((0, 5000)), AnysrEndpoint())
+    alone, dropped = summarise(answered), summarise(answered + refused)
+    assert alone.loss_of_all_db == alone.loss_db == dropped.loss_db
+    assert alone.loss_db is not None
+    loss = alone.loss_db + (summarise(resampled).loss_db or 0.0)
+    assert dropped.loss_of_all_db == pytest.approx(loss / 2, abs=0.01)
+
+
+async def test_served_rate_is_that_of_a_closed_loop_with_one_network() -> None:
+    service = Service()
+    async with serving(service) as url:
+        rate = await served_rate(url, Rung("anysr-s", 1.0), callers=2, requests=8)
+    at = [when for when, _, _ in service.asked]
+    assert rate == pytest.approx(6 / (at[-1] - at[1]), rel=0.05)  # the first two are a warm-up
+    assert rate == pytest.approx(2 / SLOW_S, rel=0.5)
+    wanted = {"model": "anysr-s", "anysr_width": "1", "on_miss": "reject"}
+    assert all(parameters.items() >= wanted.items() for _, parameters, _ in service.asked)
+
+
+async def test_no_rate_is_served_where_a_picture_is_missing() -> None:
+    async with serving(Service()) as url:
+        with pytest.raises(RuntimeError, match="429 to a picture for refused@1"):
+            await served_rate(url, Rung("refused", 1.0), callers=2, requests=4)

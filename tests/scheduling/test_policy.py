@@ -239,24 +239,30 @@ def test_late_ms_is_the_extra_budget_that_would_be_enough(budget, workers):
     assert math.isfinite(late)
 
 
-@given(ladders, st.floats(-100, 5000))
-def test_a_picture_keeps_its_width_while_in_time_and_else_narrows(options, slack):
-    chosen = go_on(options, slack)
-    before = options[-1]
-    assert (chosen is before) == (before.expected_ms <= slack or len(options) == 1)
-    if chosen is not before:
-        wider = options[options.index(chosen) + 1 :]
-        assert all(o.safe_ms > slack for o in wider)
-        assert chosen.safe_ms <= slack or chosen is options[0]
+@given(ladders, st.floats(-100, 5000), st.one_of(ms, st.just(math.inf)))
+def test_a_picture_goes_on_by_the_widest_that_can_still_be_rescued(options, slack, rescue):
+    def in_time(option):
+        return option.safe_ms <= slack or option.expected_ms + rescue <= slack
+
+    chosen = go_on(options, slack, rescue)
+    if chosen is None:
+        assert options[0].expected_ms > slack
+        assert not any(in_time(option) for option in options)
+        return
+    assert chosen.expected_ms <= slack
+    assert in_time(chosen) or chosen is options[0]
+    assert not any(in_time(wider) for wider in options[options.index(chosen) + 1 :])
 
 
-@given(ladders, st.floats(-100, 5000), st.floats(0, 5000))
-def test_a_picture_suspended_for_its_spare_time_is_still_in_time(options, slack, part):
+@given(ladders, st.floats(-100, 5000), st.floats(0, 5000), ms)
+def test_a_picture_suspended_for_its_spare_time_is_still_in_time(options, slack, part, rescue):
     spare = spare_ms(options, slack)
     assert spare >= 0
     if spare > 0:
-        away = min(part, spare)
-        assert go_on(options, slack - away).expected_ms <= slack - away + 1e-6
+        left_ms = slack - min(part, spare)
+        chosen = go_on(options, left_ms + 1e-6, rescue)
+        assert chosen is not None
+        assert chosen.expected_ms <= left_ms + 1e-6
 
 
 @given(ladders, ms, st.integers(1, 8), st.lists(ms, max_size=8))
