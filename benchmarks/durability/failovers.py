@@ -130,12 +130,14 @@ async def _failover(
     """Kill the primary once while jobs are submitted, and empty the queue."""
     submitting, stop = Submitting(promise), asyncio.Event()
     calls = asyncio.create_task(submitting.run(queues, callers, stop))
-    await asyncio.sleep(BETWEEN_S)
-    killed = await group.kill_primary()
-    await group.bring_back(killed.server)
-    await asyncio.sleep(BETWEEN_S)
-    stop.set()
-    await calls
+    try:
+        await asyncio.sleep(BETWEEN_S)
+        killed = await group.kill_primary()
+        await group.bring_back(killed.server)
+        await asyncio.sleep(BETWEEN_S)
+    finally:
+        stop.set()
+        await calls
     primary = await group.in_step()
     found = await asyncio.to_thread(waiting_jobs, primary)
     await asyncio.to_thread(_empty, primary)

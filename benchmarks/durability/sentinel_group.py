@@ -29,7 +29,7 @@ STEP_TIMEOUT_S = 60.0
 LAST_LINES = 8
 """Of each sentinel, in the error of a step that has not come."""
 UNTOLD = ("new configuration saved", "+new-epoch")
-"""What sentinels say at every change, and what tells no reason."""
+"""What sentinels say at every change."""
 LAG_BYTES = 1 << 20
 """How far a replica may be behind what it is sent all the time."""
 
@@ -88,13 +88,16 @@ class SentinelGroup:
                 if await asyncio.to_thread(condition):
                     return
             await asyncio.sleep(0.05)
-        sayings = (
-            f"sentinel {port}: {line}"
-            for port, lines in ((one.port, _telling(one)) for one in self.sentinels)
-            for line in lines
-        )
         waited = f"There is still not {what} after {STEP_TIMEOUT_S:g} s."
-        raise TimeoutError("\n".join((waited, *sayings)))
+        raise TimeoutError("\n".join((waited, *self._sayings())))
+
+    def _sayings(self) -> list[str]:
+        """Return the last lines of each sentinel that tell what it did, and why."""
+        return [
+            f"sentinel {sentinel.port}: {line}"
+            for sentinel in self.sentinels
+            for line in _telling(sentinel.log.lines)
+        ]
 
     def _settled(self) -> TrialServer | None:
         """Return the primary; None while that, or what follows it, changes."""
@@ -164,10 +167,9 @@ async def sentinel_group(
             server.kill()
 
 
-def _telling(sentinel: TrialSentinel) -> list[str]:
-    """Return the last lines of a sentinel that tell what it did, and why."""
-    lines = (line for line in sentinel.log.lines if not any(word in line for word in UNTOLD))
-    return list(lines)[-LAST_LINES:]
+def _telling(lines: list[str]) -> list[str]:
+    """Return the last of a sentinel's lines, without those that it says at every change."""
+    return [line for line in lines if not any(word in line for word in UNTOLD)][-LAST_LINES:]
 
 
 def _info(server: TrialServer) -> dict[str, str]:
