@@ -61,7 +61,9 @@ class SentinelGroup:
         killed = Killed(primary, time.monotonic())
         primary.kill()
         other = self._beside(primary)
-        await self._until(lambda: self._named() is other, "the promotion of the replica")
+        await self._until(
+            lambda: other if self._named() is other else None, "the promotion of the replica"
+        )
         return killed
 
     async def bring_back(self, killed: TrialServer) -> None:
@@ -72,21 +74,19 @@ class SentinelGroup:
 
     async def in_step(self) -> TrialServer:
         """Return the primary, once the other server has what it has, and all sentinels agree."""
-        await self._until(lambda: self._settled() is not None, "a replica that could be promoted")
-        primary = self._settled()
-        return primary if primary is not None else await self.in_step()
+        return await self._until(self._settled, "a replica that could be promoted")
 
     def promotions(self) -> int:
         """Return how often the sentinels have promoted a replica, by what one of them said."""
         return sum("+switch-master" in line for line in self.sentinels[0].log.lines)
 
-    async def _until(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait for a condition. Raises TimeoutError with what the sentinels said last."""
+    async def _until(self, find: Callable[[], TrialServer | None], what: str) -> TrialServer:
+        """Wait for a server to be found. Raises TimeoutError with what the sentinels said last."""
         until = time.monotonic() + STEP_TIMEOUT_S
         while time.monotonic() < until:
             with contextlib.suppress(redis.RedisError):
-                if await asyncio.to_thread(condition):
-                    return
+                if (found := await asyncio.to_thread(find)) is not None:
+                    return found
             await asyncio.sleep(0.05)
         waited = f"There is still not {what} after {STEP_TIMEOUT_S:g} s."
         raise TimeoutError("\n".join((waited, *self._sayings())))
