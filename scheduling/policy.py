@@ -118,11 +118,13 @@ def bind(options: Options, slack_ms: float, load: Load, pinned: bool = False) ->
 
 
 def _needed_ms(option: Option, network: Option, floor: Option) -> float:
-    """Return the slack that an option needs. The narrowest network needs no more than its expected
-    cost and then the time to resample the picture, which rescues a run that takes longer."""
-    if option is network and floor.rung == FLOOR:
-        return min(option.safe_ms, option.expected_ms + floor.safe_ms)
-    return option.safe_ms
+    """Return the slack that an option needs. A run that takes longer than is safe is rescued by
+    resampling, which needs time as well. The narrowest network needs no more than its expected cost
+    and that time."""
+    if option is floor:
+        return option.safe_ms
+    run_ms = option.expected_ms if option is network and floor.rung == FLOOR else option.safe_ms
+    return run_ms + floor.rescue_ms
 
 
 def _delay_ms(option: Option, network: Option) -> float:

@@ -10,7 +10,8 @@ worker has started a long tile. A run that has preempted another gives way to sm
 A run that takes longer than predicted continues at a narrower width from its next tile on. If even
 this tile threatens to end too late, it is interrupted just before the last moment at which the
 cheapest network can still finish the picture in time, and that one at the last moment at which the
-picture can still be resampled.
+picture can still be resampled. A network that most likely ends in time is left alone: of runs that
+take longer than expected, most end within their safe cost.
 """
 
 from __future__ import annotations
@@ -150,6 +151,8 @@ class PreemptibleRun:
         self._engine: Engine | None = None
         self._expected_end_ms = 0.0
         """On the queue's clock."""
+        self._safe_end_ms = 0.0
+        """When forty-nine of fifty such runs have ended."""
         self._options_by_part: list[tuple[float, Option]] = []
         """(part of the work from which on, option that it runs by)."""
         self._lease: Lease | None = None
@@ -190,7 +193,9 @@ class PreemptibleRun:
         if not self._enabled:
             return
         option, models = bound.option, self._context.loaded.models
-        self._expected_end_ms = self._context.claim.claimed_ms + option.expected_ms
+        claimed_ms = self._context.claim.claimed_ms
+        self._expected_end_ms = claimed_ms + option.expected_ms
+        self._safe_end_ms = claimed_ms + option.safe_ms
         self._options_by_part = [(0.0, option)]
         self._network_since = time.perf_counter()
         self._engine = bound.engine
@@ -211,8 +216,18 @@ class PreemptibleRun:
             begin.cancel()
             # Ended by an event, not cancelled: a claim might be on its way.
             self._ended.set()
-            if self._watching is not None:
-                await self._watching
+
+    @property
+    def has_claimed(self) -> bool:
+        """Whether a job that was claimed during this run has not ended, or is being claimed."""
+        return self._urgent is not None or self._claiming.locked()
+
+    async def last_claim(self) -> Claim | None:
+        """Wait until no job runs beside this one, which has ended and been delivered; return a job
+        that was claimed and not run."""
+        if self._watching is not None:
+            await self._watching
+        return self.take_urgent()
 
     def take_urgent(self) -> Claim | None:
         """Return the job that a tile was interrupted for, if it has not been run."""
@@ -315,13 +330,18 @@ class PreemptibleRun:
         if cheapest is None:
             return POLL_S
         last_moment_in_ms = context.slack_ms - self._fallback_ms(cheapest)
-        return min(POLL_S, max(self._overdue_in_ms, last_moment_in_ms, 0.0) / 1e3)
+        return min(POLL_S, max(self._overdue_in_ms(cheapest), last_moment_in_ms, 0.0) / 1e3)
 
-    @property
-    def _overdue_in_ms(self) -> float:
-        """In how many ms this run takes longer than expected; 0 if it is expected too late."""
-        ends_in_ms = self._expected_end_ms - self._context.now_ms
-        return max(0.0, ends_in_ms) if ends_in_ms <= self._context.slack_ms else 0.0
+    def _overdue_in_ms(self, cheapest: Option) -> float:
+        """Return in how many ms this run is one to rescue by a cheaper way: for a network once it
+        takes longer than is safe, for resampling once it takes longer than expected, because no
+        other rescue is left. Return 0 for one that is expected too late."""
+        now_ms, slack_ms = self._context.now_ms, self._context.slack_ms
+        ends_in_ms, safe_in_ms = self._expected_end_ms - now_ms, self._safe_end_ms - now_ms
+        if ends_in_ms > slack_ms:
+            return 0.0
+        patient = cheapest.rung != FLOOR and safe_in_ms <= slack_ms
+        return max(0.0, safe_in_ms if patient else ends_in_ms)
 
     def _fall_back_if_late(self) -> None:
         """Interrupt an overdue tile at the last moment at which a cheaper way is in time."""
@@ -329,7 +349,7 @@ class PreemptibleRun:
         network = self._engine.network if self._engine is not None else None
         if (
             cheapest is None
-            or self._overdue_in_ms > 0
+            or self._overdue_in_ms(cheapest) > 0
             or context.slack_ms > self._fallback_ms(cheapest)
             or not isinstance(network, Interruptible)
         ):
@@ -343,8 +363,13 @@ class PreemptibleRun:
 
     def _fallback_ms(self, cheapest: Option) -> float:
         """Return the time for the rest of the picture from the interruption on, with a margin."""
+        return cheapest.safe_ms + self._interrupt_ms
+
+    @property
+    def _interrupt_ms(self) -> float:
+        """The time until an interrupted network ends."""
         current = self._remaining(self.progress.part)[-1]
-        return cheapest.safe_ms + INTERRUPT_MS + INTERRUPT_PART * current.expected_ms
+        return INTERRUPT_MS + INTERRUPT_PART * current.expected_ms
 
     def _cheaper_way(self) -> Option | None:
         """Return the cheapest network for the rest of the picture while that is expected in time,
@@ -353,7 +378,7 @@ class PreemptibleRun:
         if bound is None or bound.entry is None:
             return None
         cheapest = None if self._fallback is not None else self._cheapest_remaining()
-        if cheapest is None or context.slack_ms < cheapest.expected_ms:
+        if cheapest is None or context.slack_ms < self._interrupt_ms + cheapest.expected_ms:
             cheapest = resampling_left(context.claim.job, bound.costs, bound.expectation)
         in_time = cheapest is not None and context.slack_ms >= cheapest.expected_ms
         return cheapest if in_time else None
@@ -399,8 +424,10 @@ class PreemptibleRun:
             await context.preempt(claim, self._suspended(gap.spare_ms, goes_on=True))
         finally:
             self._gate.close()
+        if self._ended.is_set():
+            return False
         await self._report_end(self._remaining(self.progress.part)[-1].expected_ms)
-        return not self._ended.is_set()
+        return True
 
     def _concurrent_gap(self) -> Gap | None:
         """Return what a job beside this run may take; None beside one that is short itself. A run
@@ -478,6 +505,8 @@ class PreemptibleRun:
     async def _report_end(self, remaining_ms: float) -> None:
         await self._context.leases.report_expected_end(self._context.claim, remaining_ms)
         self._expected_end_ms = self._context.now_ms + remaining_ms
+        costs = self._context.loaded.costs if self._bound is None else self._bound.costs
+        self._safe_end_ms = self._context.now_ms + costs.safe(remaining_ms)
 
     def _narrow_if_behind(self, part: float) -> Engine | None:
         """Return the engine by which the rest is in time, None for the same one. Raises OutOfTime

@@ -176,12 +176,15 @@ class Worker:
         with log_context(request_id=claim.job.id, trace_id=trace_id_of(claim.job.traceparent)):
             record = RunRecord(claim, parts.heartbeat.worker_id, parts.metrics, parts.tracing)
             preemptible = PreemptibleRun(run)
-            async with held(self._leases, claim, preemptible.progress, parts.renew_s) as lease:
-                try:
-                    outcome = await self._outcome(run, preemptible, lease, record)
-                except Exception as error:
-                    outcome = error
-                await self._finish(claim, record, outcome)
+            try:
+                async with held(self._leases, claim, preemptible.progress, parts.renew_s) as lease:
+                    try:
+                        outcome = await self._outcome(run, preemptible, lease, record)
+                    except Exception as error:
+                        outcome = error
+                    await self._finish(claim, record, outcome)
+            finally:  # a job beside this one may outlast it, which no caller is to wait for
+                self._unrun = await preemptible.last_claim() or self._unrun
 
     async def _outcome(
         self, run: RunContext, preemptible: PreemptibleRun, lease: Lease, record: RunRecord
@@ -191,7 +194,8 @@ class Worker:
         facts = run.loaded.fingerprinted(preemptible.facts(execution))
         try:
             _reject_late(claim, facts)
-            if await self._deliver(run, facts, execution.result.picture):
+            free = not preemptible.has_claimed
+            if await self._deliver(run, facts, execution.result.picture, free):
                 return facts
             return _Dropped(LeaseState.LOST)
         finally:  # the caller need not wait for it
@@ -200,9 +204,11 @@ class Worker:
             if preemptible.overrun is not None:
                 update_by_overrun(execution, preemptible.overrun)
 
-    async def _deliver(self, run: RunContext, facts: RunFacts, picture: bytes) -> bool:
-        """Deliver a picture, and claim the next job in the same call if the worker is free."""
-        if run.suspended is not None or self._unrun is not None or run.stopping.is_set():
+    async def _deliver(self, run: RunContext, facts: RunFacts, picture: bytes, free: bool) -> bool:
+        """Deliver a picture, and claim the next job in the same call if the worker is free: none
+        was claimed during this run, or before it."""
+        free = free and run.suspended is None and self._unrun is None
+        if not free or run.stopping.is_set():
             return await deliver(partial(self._leases.complete, run.claim, facts, picture))
         following = self._parts.heartbeat.worker_id, self._capabilities()
         send = self._leases.complete_and_claim
@@ -249,8 +255,6 @@ class Worker:
                     execution = await run_on(thread, call)
         except Stopped as stop:
             raise _Dropped(lease.state) from stop
-        finally:
-            self._unrun = preemptible.take_urgent() or self._unrun
         record.made(execution.result)
         return execution
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from jobs.backlog import Group
 from scheduling.load import Load, below_part
-from scheduling.options import Option, Options, narrowest_network
+from scheduling.options import Option, Options
 from scheduling.policy import admit, late_ms
 from scheduling.rungs import FLOOR
 from scheduling.shares import goes_first, over_share_ms
@@ -309,14 +309,13 @@ class _Simulation:
     def _rescued(
         self, case: Case, option: Option, actual: float, factor: float
     ) -> tuple[Option, float]:
-        """Return the option that a run ends with, and its ms: an overdue run of the narrowest
-        network is resampled at the last moment at which that is safe, as by `workers.preemption`.
-        """
-        floor, network = case.options[0], narrowest_network(case.options)
-        narrowest = option.rung == network.rung and floor.rung == FLOOR
-        if not (self.strategy.rescues and narrowest and actual > case.slack_ms):
+        """Return the option that a run ends with, and its ms: an overdue run is resampled at the
+        last moment at which that is safe, as by `workers.preemption`."""
+        floor = case.options[0]
+        rescued = self.strategy.rescues and floor.rung == FLOOR and option.rung != FLOOR
+        if not rescued or actual <= case.slack_ms:
             return option, actual
-        last_ms = max(network.expected_ms, case.slack_ms - floor.safe_ms)
+        last_ms = max(option.expected_ms, case.slack_ms - floor.rescue_ms)
         if case.slack_ms - last_ms < floor.expected_ms:
             return option, actual
         return floor, last_ms + floor.expected_ms * factor

@@ -38,7 +38,10 @@ def ladder(*network_ms: float, cheapest_ms: float | None = 1.0) -> tuple[Option,
         Option(Rung("m", (n + 1) / len(network_ms)), ms, ms * MARGIN, 30 + n / 10)
         for n, ms in enumerate(network_ms)
     ]
-    floor = [] if cheapest_ms is None else [Option(FLOOR, cheapest_ms, cheapest_ms * MARGIN, 27.0)]
+    floor = []
+    if cheapest_ms is not None:
+        safe_ms = cheapest_ms * MARGIN
+        floor = [Option(FLOOR, cheapest_ms, safe_ms, 27.0, rescue_ms=1.5 * safe_ms)]
     return tuple(floor + networks)
 
 
@@ -68,21 +71,23 @@ def mix_of(*pictures: tuple[Option, ...]) -> Mix:
 
 
 def needed(option: Option, options: tuple[Option, ...]) -> float:
-    """The slack for an option: its safe cost; for the narrowest network behind resampling also the
-    expected cost and then the time to resample."""
-    if options[0].rung == FLOOR and option is narrowest_network(options):
-        return min(option.safe_ms, option.expected_ms + options[0].safe_ms)
-    return option.safe_ms
+    """The slack for an option: its safe cost, for the narrowest network behind resampling its
+    expected one; and behind resampling also the time to be rescued by it."""
+    floor = options[0]
+    if floor.rung != FLOOR or option is floor:
+        return option.safe_ms
+    run_ms = option.expected_ms if option is narrowest_network(options) else option.safe_ms
+    return run_ms + floor.rescue_ms
 
 
 @pytest.mark.parametrize(
     ("slack", "width", "reason"),
     [
         (1000, 1.0, Reason.WIDEST),
-        (50, 1.0, Reason.WIDEST),
-        (49.9, 0.75, Reason.SLACK),
-        (11.3, 0.25, Reason.SLACK),  # expected after 10; 1.25 are left to resample it in
-        (11.2, 0.0, Reason.FLOOR),
+        (51.9, 1.0, Reason.WIDEST),  # safe in 50; 1.875 are left to resample it in
+        (51.8, 0.75, Reason.SLACK),
+        (11.9, 0.25, Reason.SLACK),  # expected after 10
+        (11.8, 0.0, Reason.FLOOR),
         (1.0, 0.0, Reason.FLOOR),  # the margin of an admitted job may be used up
     ],
 )

@@ -148,6 +148,38 @@ async def test_a_small_job_runs_while_a_picture_is_encoded(
     assert first.finished_ms < second.finished_ms
 
 
+async def test_a_picture_is_delivered_while_the_job_beside_its_encoding_goes_on(
+    queue: RedisQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no further job begins until that one has ended."""
+    session, gate = Stepwise(), Gate()
+    long, short = a_job(budget_ms=200_000), a_short_job(output_format=ImageFormat.JPEG)
+    later = a_job(budget_ms=600_000, output_format=ImageFormat.JPEG)
+
+    def gated(picture: Picture, image_format: ImageFormat, *rest: Any) -> bytes:
+        if image_format is ImageFormat.PNG:
+            gate.wait()
+        return encode(picture, image_format, *rest)
+
+    monkeypatch.setattr("workers.pipeline.encode", gated)
+    async with a_worker(queue, models_of(session), costs_with_slow_files()):
+        await queue.submissions.submit(long, photograph())
+        await begun(session)
+        session.steps.release()
+        await eventually(lambda: gate.calls, "the encoding")
+        await queue.submissions.submit(short, photograph())
+        await begun(session, 2)
+        gate.open()
+        first = await ended(queue, long.id)
+        assert await status_of(queue, short.id) is JobStatus.RUNNING
+        await queue.submissions.submit(later, photograph())
+        await asyncio.sleep(SOME_POLLS_S)
+        assert await status_of(queue, later.id) is JobStatus.QUEUED
+        session.finish()
+        second, third = await ended(queue, short.id), await ended(queue, later.id)
+    assert first.finished_ms < second.finished_ms < third.finished_ms
+
+
 async def test_jobs_run_beside_a_picture_that_takes_longer_than_expected(
     queue: RedisQueue, run_clock: RunClock
 ) -> None:

@@ -348,10 +348,10 @@ async def test_a_late_tile_is_left_at_the_last_moment_for_the_cheapest_network(
     async with a_worker(queue, models_of(session), costs):
         await queue.submissions.submit(job, photograph())
         await begun(session)
-        run_clock.ahead_s = 1100.0  # overdue, but 100 s are left, of which 52 are enough
+        run_clock.ahead_s = 1100.0  # overdue, but 100 s are left, of which 51 are enough
         await asyncio.sleep(SOME_POLLS_S)
         assert session.interrupts == 0
-        run_clock.ahead_s = 1184.0
+        run_clock.ahead_s = 1155.0
         await begun(session, 2)
         session.finish()
         facts = (await ended(queue, job.id)).facts
@@ -374,7 +374,7 @@ async def test_a_late_picture_is_resampled_where_no_network_is_in_time(
     async with a_worker(queue, models_of(session), costs):
         await queue.submissions.submit(job, photograph())
         await begun(session)
-        run_clock.ahead_s = 1184.0
+        run_clock.ahead_s = 1155.0
         await begun(session, 2)
         run_clock.ahead_s = 1190.0  # 10 s are left, of which 5 are enough
         await asyncio.sleep(SOME_POLLS_S)

@@ -26,7 +26,9 @@ def table(unit_ms: float, steps: tuple[float, ...] = (1, 2, 3, 4)) -> tuple[Opti
     """A floor and four widths that take `steps` times the unit, each gaining less."""
     rungs = [(FLOOR, 0.1, 29.9)]
     rungs += [(Rung("m", n / 4), steps[n - 1], 32.0 - (4 - n) ** 2 / 40) for n in (1, 2, 3, 4)]
-    return tuple(Option(r, unit_ms * n, unit_ms * n * 1.2, db) for r, n, db in rungs)
+    options = [Option(r, unit_ms * n, unit_ms * n * 1.2, db) for r, n, db in rungs]
+    floor = replace(options[0], rescue_ms=1.5 * options[0].expected_ms)
+    return (floor, *options[1:])
 
 
 TABLES = [table(20), table(80)]
@@ -124,13 +126,20 @@ def test_an_overload_is_refused_and_admitted_requests_are_met():
 
 
 def test_a_run_of_the_narrowest_network_that_would_be_late_is_resampled_in_time():
-    # It is expected to take 20 of 22.7 ms, and takes 23; resampling takes 2.3.
-    machine = SimulatedWorkers(1, deviation=0.0, slow=[(0.0, 0, 1.15)])
-    requests = workload([0.0], 22.7)
+    # It is expected to take 20 of 23.5 ms, and takes 24; resampling takes 2.4.
+    machine = SimulatedWorkers(1, deviation=0.0, slow=[(0.0, 0, 1.2)])
+    requests = workload([0.0], 23.5)
     outcome = simulate(requests, TABLES, Ours(), machine)
     assert (outcome.met, outcome.rungs) == (1, {FLOOR.key: 1})
     late = simulate(requests, TABLES, STRATEGIES["narrowest"](), machine)
     assert (late.late, late.rungs) == (1, {"m@0.25": 1})
+
+
+def test_a_wider_run_that_takes_longer_than_is_safe_is_resampled_in_time():
+    # It is safe in 48 of 51.5 ms, and takes 52; resampling takes 2.6.
+    machine = SimulatedWorkers(1, deviation=0.0, slow=[(0.0, 0, 1.3)])
+    outcome = simulate(workload([0.0], 51.5), TABLES, Ours(), machine)
+    assert (outcome.met, outcome.rungs) == (1, {FLOOR.key: 1})
 
 
 def test_predictions_contain_the_mean_of_the_delays():
