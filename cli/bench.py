@@ -413,7 +413,7 @@ def load(
 
     drawn = partial(_workload, trace, arrivals, seconds, _Callers(callers, think_ms), budgets, seed)
     (unit,) = each(load_of, Rung.parse, "--load-of")
-    drawn(rate)  # so that a wrong argument is told before a service is started
+    drawn(rate)  # so that a wrong argument ends the command before a service is started
     parameters = dict(_pair(p, "=") for p in parameter)
     check_writable(json_file, samples_file)
     check_service(url)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,9 +13,9 @@ from rich.table import Table
 from benchmarks.durability.cost import time_submissions
 from benchmarks.durability.damage import damage as damage_files
 from benchmarks.durability.digest_cost import time_digests
-from benchmarks.durability.failovers import fail_over
+from benchmarks.durability.failovers import Report, fail_over
 from benchmarks.durability.power_loss import Trial, lose_power
-from benchmarks.durability.server import Watch
+from benchmarks.durability.server import LEAST_DOWN_AFTER_MS, Watch
 from benchmarks.durability.trial_jobs import Promise
 from cli.terminal import console, progress
 
@@ -91,30 +92,54 @@ def failovers(
     count: Annotated[int, typer.Option(min=1, help="Primaries that are killed.")] = 20,
     callers: Annotated[int, typer.Option(min=1, help="Jobs submitted at once.")] = 4,
     down_after: Annotated[
-        int, typer.Option(min=100, help="Milliseconds of silence after which a server is down.")
+        int,
+        typer.Option(
+            min=LEAST_DOWN_AFTER_MS, help="Milliseconds of silence after which a server is down."
+        ),
     ] = Watch().down_after_ms,
     durable: Annotated[
         bool | None,
         typer.Option("--durable/--not-durable", help="Jobs of one kind; else of both."),
     ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(help="New folder for files and logs of servers and sentinels, else deleted."),
+    ] = None,
 ) -> None:
     """Kill the primary behind Sentinel while jobs are submitted: what of them is lost."""
+    watch, reports = Watch(down_after_ms=down_after), dict[Promise, Report]()
+    try:
+        for promise in (Promise.NONE, Promise.DURABLE):
+            if durable is not None and durable != (promise is Promise.DURABLE):
+                continue
+            folder = keep / promise.value if keep is not None else None
+            with _counted(f"Failovers, {promise}", count) as show:
+                reports[promise] = fail_over(promise, callers, watch, count, show, folder)
+    finally:  # the first kind's figures stand also where the second one's trial ends early
+        if reports:
+            console().print(_failover_table(reports))
+
+
+def _failover_table(reports: dict[Promise, Report]) -> Table:
+    """Return a column for each kind of jobs."""
     table = Table()
-    headings = "jobs", "killed", "promoted", "accepted", "refused", "lost", "most", "altered"
-    for heading in (*headings, "s", "longest"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for promise in (Promise.NONE, Promise.DURABLE):
-        if durable is not None and durable != (promise is Promise.DURABLE):
-            continue
-        with _counted(f"Failovers, {promise}", count) as show:
-            report = fail_over(promise, callers, Watch(down_after_ms=down_after), count, show)
-        counts = (
-            *(report.failovers, report.promotions, report.accepted, report.refused),
-            *(report.lost, report.most_lost, report.altered),
-        )
-        times = f"{report.outage_p50_s:.1f}", f"{report.outage_max_s:.1f}"
-        table.add_row(promise.value, *map(str, counts), *times)
-    console().print(table)
+    table.add_column("jobs")
+    for promise in reports:
+        table.add_column(promise.value, justify="right")
+    rows: dict[str, Callable[[Report], str]] = {
+        "primaries killed": lambda report: str(report.failovers),
+        "replicas promoted": lambda report: str(report.promotions),
+        "accepted": lambda report: f"{report.accepted:,}",
+        "refused": lambda report: f"{report.refused:,}",
+        "accepted and lost": lambda report: str(report.lost),
+        "most of these in one failover": lambda report: str(report.most_lost),
+        "with another picture": lambda report: str(report.altered),
+        "none accepted for, median s": lambda report: f"{report.outage_p50_s:.1f}",
+        "none accepted for, longest s": lambda report: f"{report.outage_max_s:.1f}",
+    }
+    for name, shown in rows.items():
+        table.add_row(name, *map(shown, reports.values()))
+    return table
 
 
 @app.command()

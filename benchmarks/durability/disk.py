@@ -110,7 +110,7 @@ def watched(server: TrialServer) -> Iterator[Disk]:
         _, descriptors, _, _ = socket.recv_fds(here, 1, 1)
     if not descriptors:
         server.kill()
-        raise OSError(f"the disk cannot be watched here: {server.last_line}")
+        raise OSError(f"the disk cannot be watched here: {server.log.last_line}")
     disk = Disk(descriptors[0])
     try:
         server.await_answer()

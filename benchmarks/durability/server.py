@@ -16,12 +16,18 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from benchmarks.durability.server_log import ServerLog
 from jobs.embedded_redis import Binary, find_binary
 from jobs.server_process import RedisUnavailableError
 
 START_TIMEOUT_S = 30.0
-FAULTS = ("error", "Error", "Bad file format", "Unknown command", "Invalid")
 FAILOVER_TIMEOUT_MS = 5000
+"""Twice that is between two attempts of the sentinels."""
+LEAST_DOWN_AFTER_MS = 1500
+"""A sentinel begins to watch both servers anew with each promotion, counts their silence from
+there, and asks them first after a second (`ping_period` in sentinel.c). With a second or less it
+takes both to be down then, and soon promotes again, or gives that up and waits for the next
+attempt."""
 APPENDING: Mapping[str, str] = {
     "appendonly": "yes",
     "appendfsync": "everysec",
@@ -55,7 +61,7 @@ class TrialServer:
         self.folder = folder
         self.port = free_port()
         self.options = dict(options)
-        self._log = folder.parent / f"{folder.name}.log"
+        self.log = ServerLog(folder.parent / f"{folder.name}.log")
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -79,7 +85,7 @@ class TrialServer:
     def spawn(self, wrapper: Sequence[str] = (), pass_fds: Sequence[int] = ()) -> None:
         """Start the process, run by a `wrapper`, without waiting for it."""
         self.folder.mkdir(exist_ok=True)
-        with self._log.open("wb") as log:
+        with self.log.begin() as log:
             command = [*wrapper, *self.command]
             self._process = subprocess.Popen(
                 command, stdout=log, stderr=log, pass_fds=tuple(pass_fds)
@@ -102,19 +108,7 @@ class TrialServer:
                     return
                 time.sleep(0.01)
         self.kill()
-        raise RedisUnavailableError(self.last_line)
-
-    @property
-    def last_line(self) -> str:
-        """What the process said last; of a file that it could not read, what it first said of
-        that."""
-        lines = self._log.read_text(errors="replace").strip().splitlines()
-        faults = (line for line in lines if any(word in line for word in FAULTS))
-        return next(faults, lines[-1] if lines else "")
-
-    def said(self, text: str) -> int:
-        """Return in how many lines since its last start the process said this."""
-        return sum(text in line for line in self._log.read_text(errors="replace").splitlines())
+        raise RedisUnavailableError(self.log.last_line)
 
     def signal(self, number: signal.Signals) -> None:
         """Send the process a signal."""
@@ -136,8 +130,12 @@ class Watch:
     sentinels: int = 3
     quorum: int = 2
     """Sentinels that must take it to be down."""
-    down_after_ms: int = 1000
-    """Silence after which one does."""
+    down_after_ms: int = 2000
+    """Silence after which one does. Raises ValueError for less than LEAST_DOWN_AFTER_MS."""
+
+    def __post_init__(self) -> None:
+        if self.down_after_ms < LEAST_DOWN_AFTER_MS:
+            raise ValueError(f"down_after_ms must be at least {LEAST_DOWN_AFTER_MS}")
 
 
 class TrialSentinel(TrialServer):

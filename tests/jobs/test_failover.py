@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from redis.exceptions import RedisError
 
-from benchmarks.durability.failovers import follow
+from benchmarks.durability.sentinel_group import follow
 from benchmarks.durability.server import (
     APPENDING,
+    LEAST_DOWN_AFTER_MS,
     TrialSentinel,
     TrialServer,
     Watch,
@@ -25,7 +26,7 @@ from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
 from tests.support.waiting import eventually
 
-ALONE = Watch(sentinels=1, quorum=1, down_after_ms=300)
+ALONE = Watch(sentinels=1, quorum=1, down_after_ms=LEAST_DOWN_AFTER_MS)
 """A sentinel that need not find others first, which takes seconds."""
 OPTIONS = {**APPENDING, "repl-diskless-sync-delay": "0"}
 
