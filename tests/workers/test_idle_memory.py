@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import math
 import multiprocessing
 import shutil
@@ -200,6 +201,39 @@ def test_most_memory_of_large_runs_is_released(runtime: str) -> None:
         took, left = pool.apply(measure, (runtime,))
     assert took > 30 * MEGABYTE
     assert left < 0.4 * took
+
+
+def growth() -> int:
+    """Bytes that a session holds at rest after 24 further shapes, beyond those after eight."""
+    configure()
+    entry = default_entry()
+    session = OpenVinoSession(SHIPPED, entry, Precision.INT8, threads=1)
+    models: ModelsByName = {entry.name: LoadedModel(entry, session, tiling_of(entry))}
+    held = []
+    for heights in (range(16, 24), range(24, 48)):
+        for height in heights:
+            run(session, noise(1, 3, height, 16), (2 * height, 32), 1.0)
+        release_memory(models)
+        held.append(allocated())
+    return held[1] - held[0]
+
+
+def allocated() -> int:
+    """Bytes that the process has of malloc, by mallinfo2(3)."""
+    names = ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks")
+    fields = [(name, ctypes.c_size_t) for name in (*names, "fordblks", "keepcost")]
+    kind = type("Mallinfo2", (ctypes.Structure,), {"_fields_": fields})
+    mallinfo2 = ctypes.CDLL(None).mallinfo2
+    mallinfo2.restype = kind
+    seen = mallinfo2()
+    return int(seen.uordblks + seen.hblkhd)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it is glibc that counts")
+def test_what_a_resting_worker_holds_does_not_rise_with_the_shapes_it_has_seen() -> None:
+    """Each shape prepares 0.6 MB: 24 of them would be 14 MB."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(growth) < 5 * MEGABYTE
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it is glibc that has heaps")

@@ -43,14 +43,17 @@ FloatArray = NDArray[np.float32]
 
 TRUNK_INPUTS = ("image", "condition", "inverse_scale")
 """The graph inputs that a trunk may take; a model has one of the last two."""
-PREPARED_SHAPES = 8
-"""Shapes whose preparation is cached, for each width."""
+PREPARED_SHAPES = 4
+"""Shapes whose preparation each width caches."""
 ARENA_BYTES = 16
 """Bytes that a trunk keeps per pixel and channel, measured at full width: the values of a few
 layers, in its precision and in float32. Narrow widths keep more per channel, because the stream
 between blocks is always of full width."""
-TRUNK_OPERATIONS = 48
-"""Operations of a trunk; each is prepared for every shape."""
+DISTINCT_OPERATIONS = 8
+"""Operations of a trunk that differ: equal ones, as those of its blocks, share what is prepared for
+a shape, 0.6 MB in all. Counted one by one, they filled the cache with some 50 shapes a width."""
+PREPARED_OPERATIONS = 64
+"""Operations whose preparation oneDNN caches, for all widths of the process together."""
 
 
 class OpenVinoSession:
@@ -273,7 +276,7 @@ def _compile_options(precision: Precision, threads: int, cache: Path | None) -> 
         "NUM_STREAMS": 1,
         # With pinning, all workers of a machine would share the first cores.
         "ENABLE_CPU_PINNING": False,
-        "CPU_RUNTIME_CACHE_CAPACITY": PREPARED_SHAPES * TRUNK_OPERATIONS,
+        "CPU_RUNTIME_CACHE_CAPACITY": PREPARED_SHAPES * DISTINCT_OPERATIONS,
     }
     if threads:
         options["INFERENCE_NUM_THREADS"] = threads
@@ -352,9 +355,9 @@ def require_safe(precision: Precision, described: Path = CPU_INFO) -> None:
 
 @functools.cache
 def _core() -> openvino.Core:
-    # Prepared shapes are cached per width. oneDNN, below it, would also cache every shape that was
-    # ever prepared: 100 MB after some hundred sizes.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+    # By default oneDNN, below OpenVINO's own cache, keeps every shape that was ever prepared:
+    # 100 MB after some hundred sizes.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(PREPARED_OPERATIONS))
     # The telemetry package would report each conversion to OpenVINO's maker.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
