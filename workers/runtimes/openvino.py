@@ -43,7 +43,7 @@ FloatArray = NDArray[np.float32]
 
 TRUNK_INPUTS = ("image", "condition", "inverse_scale")
 """The graph inputs that a trunk may take; a model has one of the last two."""
-PREPARED_SHAPES = 4
+PREPARED_SHAPES = 8
 """Shapes whose preparation each width caches."""
 ARENA_BYTES = 16
 """Bytes that a trunk keeps per pixel and channel, measured at full width: the values of a few
