@@ -99,7 +99,8 @@ def bind(options: Options, slack_ms: float, load: Load, pinned: bool = False) ->
     room = _room(load)
     worth = Worth.of(options[options.index(network) :])
     others = load.mix or worth
-    feasible = [o for o in in_time[1:] if _delay_ms(o, network) <= room.longest_ms]
+    longest_ms = min(room.longest_ms, load.spare_ms)
+    feasible = [o for o in in_time[1:] if _delay_ms(o, network) <= longest_ms]
 
     def best(foreseen: bool) -> Option:
         for option in reversed(feasible):

@@ -281,6 +281,19 @@ def test_the_best_in_time_runs_without_backlog_and_demand(options, slack, worker
         assert decision.reason not in (Reason.BACKLOG, Reason.DEMAND)
 
 
+@given(ladders, ms, busy, ms)
+def test_a_run_keeps_its_worker_no_longer_than_the_suspended_one_can_spare(
+    options, slack, load, spare
+):
+    decision = bind(options, slack, replace(load, spare_ms=spare))
+    if decision is None:
+        return
+    network, chosen = narrowest_network(options), decision.option
+    run_ms = chosen.expected_ms if chosen is network else chosen.safe_ms
+    in_time = [option for option in options if needed(option, options) <= slack]
+    assert run_ms <= spare or chosen is (in_time or options)[0]
+
+
 @given(ladders, ms, busy)
 def test_incoming_work_that_can_wait_does_not_narrow_a_run(options, slack, load):
     can_wait_ms = options[-1].expected_ms / PATIENCE * (1 + 1e-9)  # a hair beyond any rounding
