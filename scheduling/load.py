@@ -51,6 +51,9 @@ class Load:
     mix: Mix | None = None
     """Recent pictures, which stand for the other jobs; without any, all are like the one that is
     decided on."""
+    spare_ms: float = math.inf
+    """For how long the worker can be kept from a run that it has suspended. It alone can finish
+    that, so free time of the others does not count."""
 
     @classmethod
     def of(cls, backlog: Backlog, workers: int, free: int = 0, mix: Mix | None = None) -> Self:

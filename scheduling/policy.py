@@ -99,7 +99,8 @@ def bind(options: Options, slack_ms: float, load: Load, pinned: bool = False) ->
     room = _room(load)
     worth = Worth.of(options[options.index(network) :])
     others = load.mix or worth
-    feasible = [o for o in in_time[1:] if _delay_ms(o, network) <= room.longest_ms]
+    longest_ms = min(room.longest_ms, load.spare_ms)
+    feasible = [o for o in in_time[1:] if _delay_ms(o, network) <= longest_ms]
 
     def best(foreseen: bool) -> Option:
         for option in reversed(feasible):
@@ -120,11 +121,13 @@ def bind(options: Options, slack_ms: float, load: Load, pinned: bool = False) ->
 def _needed_ms(option: Option, network: Option, floor: Option) -> float:
     """Return the slack that an option needs. A run that takes longer than is safe is rescued by
     resampling, which needs time as well. The narrowest network needs no more than its expected cost
-    and that time."""
+    and the time to resample on a quiet machine: without it the picture would be resampled anyway.
+    """
     if option is floor:
         return option.safe_ms
-    run_ms = option.expected_ms if option is network and floor.rung == FLOOR else option.safe_ms
-    return run_ms + floor.rescue_ms
+    if option is network and floor.rung == FLOOR:
+        return option.expected_ms + floor.safe_ms
+    return option.safe_ms + floor.rescue_ms
 
 
 def _delay_ms(option: Option, network: Option) -> float:

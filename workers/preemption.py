@@ -308,6 +308,8 @@ class PreemptibleRun:
 
     async def _look(self) -> None:
         """See to jobs that wait, and to a tile that is late."""
+        if self._ended.is_set():  # while the decoder was prepared: the next job is claimed by now
+            return
         if self._gate.stage is not Stage.ENLARGE:
             while await self._run_concurrently():
                 pass

@@ -14,7 +14,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from images.limits import Limits
@@ -231,6 +231,8 @@ class Worker:
             available_bytes = self._bytes_during(run.suspended, available_bytes)
         # The queue lists the runs of others only: this worker is free for the job.
         load = Load.of(backlog, parts.heartbeat.live_workers, free=1, mix=self._mix)
+        if run.suspended is not None:
+            load = replace(load, spare_ms=run.suspended.spare_ms)
         work = partial(
             execute,
             *(

@@ -71,13 +71,14 @@ def mix_of(*pictures: tuple[Option, ...]) -> Mix:
 
 
 def needed(option: Option, options: tuple[Option, ...]) -> float:
-    """The slack for an option: its safe cost, for the narrowest network behind resampling its
-    expected one; and behind resampling also the time to be rescued by it."""
+    """The slack for an option: its safe cost, and behind resampling also the time to be rescued by
+    it; for the narrowest network there its expected cost and the safe cost of resampling."""
     floor = options[0]
     if floor.rung != FLOOR or option is floor:
         return option.safe_ms
-    run_ms = option.expected_ms if option is narrowest_network(options) else option.safe_ms
-    return run_ms + floor.rescue_ms
+    if option is narrowest_network(options):
+        return option.expected_ms + floor.safe_ms
+    return option.safe_ms + floor.rescue_ms
 
 
 @pytest.mark.parametrize(
@@ -86,8 +87,8 @@ def needed(option: Option, options: tuple[Option, ...]) -> float:
         (1000, 1.0, Reason.WIDEST),
         (51.9, 1.0, Reason.WIDEST),  # safe in 50; 1.875 are left to resample it in
         (51.8, 0.75, Reason.SLACK),
-        (11.9, 0.25, Reason.SLACK),  # expected after 10
-        (11.8, 0.0, Reason.FLOOR),
+        (11.3, 0.25, Reason.SLACK),  # expected after 10; 1.25 are left to resample it in
+        (11.2, 0.0, Reason.FLOOR),
         (1.0, 0.0, Reason.FLOOR),  # the margin of an admitted job may be used up
     ],
 )
@@ -279,6 +280,19 @@ def test_the_best_in_time_runs_without_backlog_and_demand(options, slack, worker
         assert decision is not None
         assert decision.option is in_time[-1]
         assert decision.reason not in (Reason.BACKLOG, Reason.DEMAND)
+
+
+@given(ladders, ms, busy, ms)
+def test_a_run_keeps_its_worker_no_longer_than_the_suspended_one_can_spare(
+    options, slack, load, spare
+):
+    decision = bind(options, slack, replace(load, spare_ms=spare))
+    if decision is None:
+        return
+    network, chosen = narrowest_network(options), decision.option
+    run_ms = chosen.expected_ms if chosen is network else chosen.safe_ms
+    in_time = [option for option in options if needed(option, options) <= slack]
+    assert run_ms <= spare or chosen is (in_time or options)[0]
 
 
 @given(ladders, ms, busy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from typing import Any
 
@@ -35,6 +36,7 @@ from tests.workers.workbench import (
     models_of,
     photograph,
 )
+from workers.execution import Execution, execute
 from workers.features import features_of
 from workers.preemption import POLL_S
 from workers.runtimes.base import Interrupted
@@ -454,6 +456,29 @@ def test_a_suspended_run_counts_as_waiting(reported_end: float) -> None:
     beside = Load.of(suspended.waiting_in(backlog), 2, free=1)
     assert (beside.workers, beside.running) == (2, (1500.0,))
     assert beside.waiting == (first, Group(1400.0, 40.0, 30.0, last_ms=40.0), last)
+
+
+async def test_a_run_that_preempts_another_knows_what_that_one_can_spare(
+    queue: RedisQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Free time of other workers would not help: none of them can go on with that picture."""
+    session, loads = Stepwise(), list[Load]()
+
+    def watched(*arguments: Any, **options: Any) -> Execution:
+        loads.append(next(a for a in arguments if isinstance(a, Load)))
+        return execute(*arguments, **options)
+
+    monkeypatch.setattr("workers.worker.execute", watched)
+    long, urgent = a_job(budget_ms=200_000), a_job(budget_ms=30_000)
+    async with a_worker(queue, models_of(session, TILE_PIXELS), costs_of(network_ms=20_000)):
+        await queue.submissions.submit(long, photograph())
+        await begun(session)
+        await queue.submissions.submit(urgent, photograph())
+        session.finish()
+        for job in (urgent, long):
+            await ended(queue, job.id)
+    assert loads[0].spare_ms == math.inf
+    assert 0 < loads[1].spare_ms < long.budget_ms
 
 
 async def test_a_stopped_run_that_is_suspended_does_not_hang(
