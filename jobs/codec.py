@@ -23,7 +23,7 @@ T = TypeVar("T", Job, RunFacts, WorkerState, WorkerProfile, BatchOrder, BatchIte
 
 KEYS = CoreConfig(cache_strings="keys")
 """pydantic would keep the last 16,384 short strings, of which an id or a digest never comes again:
-1.5 MB, filled in hours. The keys are worth it."""
+1.3 MB, filled in hours. The keys are worth it."""
 
 
 class CodecError(ValueError):
