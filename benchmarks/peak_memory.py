@@ -23,6 +23,7 @@ from PIL import Image
 from benchmarks.pictures import draw, draw_noise
 from images.encode import encode
 from images.limits import Limits
+from images.malloc import trim
 from images.memory import stage_bytes
 from images.opening import read_header
 from images.picture import Picture, PictureKind, Raster
@@ -30,7 +31,7 @@ from jobs.formats import ImageFormat
 from jobs.job import JobRequest, OnMiss
 from models.catalog import SHIPPED
 from scheduling.rungs import FLOOR, Rung
-from workers.allocator import configure, trim
+from workers.allocator import configure
 from workers.calibration import warm
 from workers.loaded_model import load_models
 from workers.machine import available_cores

@@ -20,6 +20,8 @@ from images.picture import Features, FloatArray, Samples
 SIDE = 32
 """Side of a window in pixels."""
 MAX_WINDOWS = 64
+KEPT_SIZES = 16
+"""Sizes of pictures whose windows are kept: each takes up to 20 kB, and 0.1 ms to compute."""
 BLOCK = 8
 """Side of a JPEG block in pixels."""
 
@@ -67,7 +69,7 @@ def _at_least(samples: Samples, side: int) -> Samples:
     return np.pad(samples, missing, mode="symmetric")
 
 
-@lru_cache(256)
+@lru_cache(KEPT_SIZES)
 def _windows(height: int, width: int) -> _Windows:
     """Return the windows of a picture, which the next one of its size shares: not to be changed."""
     corners = _corners(height, width)

@@ -7,7 +7,12 @@ from dataclasses import fields
 from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError, from_json
+from pydantic_core import (
+    CoreConfig,
+    PydanticSerializationError,
+    SchemaValidator,
+    from_json,
+)
 
 from jobs.batch import BatchItem, BatchOrder
 from jobs.digests import sealed, unsealed
@@ -15,6 +20,10 @@ from jobs.heartbeat_parts import WorkerProfile, WorkerState
 from jobs.job import Job, RunFacts
 
 T = TypeVar("T", Job, RunFacts, WorkerState, WorkerProfile, BatchOrder, BatchItem)
+
+KEYS = CoreConfig(cache_strings="keys")
+"""pydantic would keep the last 16,384 short strings, of which an id or a digest never comes again:
+1.3 MB, filled in hours. The keys are worth it."""
 
 
 class CodecError(ValueError):
@@ -29,6 +38,8 @@ class Codec(Generic[T]):
         self._kind: type[T] = kind
         self._seals = seals
         self._adapter: TypeAdapter[T] = TypeAdapter(kind)
+        # Of the adapter itself a dataclass lets nobody choose what is kept.
+        self._validator = SchemaValidator(self._adapter.core_schema, KEYS)
         self._names = frozenset(field.name for field in fields(kind))
 
     def encode(self, value: T) -> bytes:
@@ -48,16 +59,17 @@ class Codec(Generic[T]):
         except ValueError as error:
             raise CodecError(f"not a valid {self._kind.__name__}: {error}") from error
         value = self._validated(json)
-        unknown = from_json(json).keys() - self._names
+        unknown = from_json(json, cache_strings="keys").keys() - self._names
         if unknown:
             raise CodecError(f"not a valid {self._kind.__name__}: unknown {sorted(unknown)}")
         return value
 
     def _validated(self, data: bytes) -> T:
         try:
-            return self._adapter.validate_json(data, strict=True)
+            value: T = self._validator.validate_json(data, strict=True)
         except ValidationError as error:
             raise CodecError(f"not a valid {self._kind.__name__}: {error}") from error
+        return value
 
 
 JOB = Codec(Job)
@@ -71,7 +83,7 @@ BATCH_ITEM = Codec(BatchItem)
 def decode_details(data: bytes) -> dict[str, Any]:
     """Return the details of an error. Raises CodecError unless they are a JSON object."""
     try:
-        details = from_json(data)
+        details = from_json(data, cache_strings="keys")
     except ValueError as error:
         raise CodecError(f"not valid JSON: {error}") from error
     if not isinstance(details, dict):

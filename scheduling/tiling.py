@@ -137,7 +137,7 @@ def plan_tiles(size: Size, output_size: Size, tiling: Tiling) -> list[Tile]:
     return [Tile(row, column) for row in rows for column in columns]
 
 
-@functools.lru_cache(1024)
+@functools.lru_cache(256)
 def halo_pixels(size: Size, output_size: Size, tiling: Tiling) -> int:
     """Return the number of input pixels that a network computes in the tiles of `plan_tiles` beyond
     the picture's own: rim, halos, and what fills up a foreign graph's patches. Raises ValueError as

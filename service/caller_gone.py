@@ -23,17 +23,24 @@ async def gone(request: Request) -> None:
 
 async def first(answer: Coroutine[Any, Any, AnswerT], leaving: Awaitable[None]) -> AnswerT:
     """Return the answer. Raises CallerGone if the caller leaves first."""
-    tasks = asyncio.ensure_future(answer), asyncio.ensure_future(leaving)
+    tasks = [asyncio.ensure_future(answer), asyncio.ensure_future(leaving)]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if tasks[0].done():
             return tasks[0].result()
         raise CallerGone
     finally:
-        # Not awaited: a wait that is slow to end must not delay the cancelling of its job.
-        for task in tasks:
-            task.cancel()
-            task.add_done_callback(_retrieve_exception)
+        # Emptied, because the error of a task leads to this frame: else it would keep itself, and
+        # the picture in a frame above, until a full collection.
+        while tasks:
+            _abandon(tasks.pop())
+
+
+def _abandon(task: asyncio.Future[Any]) -> None:
+    """Cancel a task that may have ended. It is not awaited: a wait that is slow to end must not
+    delay the cancelling of its job."""
+    task.cancel()
+    task.add_done_callback(_retrieve_exception)
 
 
 def _retrieve_exception(task: asyncio.Future[Any]) -> None:

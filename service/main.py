@@ -334,6 +334,7 @@ def run(
             asyncio.run(check_durable(url, queue_settings))
         queue = connect_queue(url, queue_settings)
         app = create_app(settings, queue, catalogs, tracing)
+        gc.collect()  # what is garbage now would be exempt as well
         gc.freeze()  # what lives now lives on: a full collection would visit it during a request
         create_server(settings, app, on_reload, on_hurry).run()
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import signal
 import socket
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Callable
 from types import FrameType
 
 import uvicorn
 
 from jobs.reload_requests import on_hangup
 from service.gateway import Gateway
+from service.idle_memory import IdleMemory
 from service.leaving import leave_at_once
 from service.listening import listen_fairly
 from service.monitoring import MonitoringServer
@@ -49,10 +51,23 @@ class GatewayServer(uvicorn.Server):
         each SIGHUP."""
         try:
             with on_hangup(self._reload, self._stop):
-                async with self._monitoring.running() if self._monitoring else nullcontext():
+                async with self._monitored(), self._releasing_memory():
                     await super().serve(sockets)
         finally:
             await self._gateway.queue.close()
+
+    def _monitored(self) -> contextlib.AbstractAsyncContextManager[None]:
+        return self._monitoring.running() if self._monitoring else contextlib.nullcontext()
+
+    @contextlib.asynccontextmanager
+    async def _releasing_memory(self) -> AsyncIterator[None]:
+        memory = IdleMemory(lambda: self.server_state.total_requests)
+        task = asyncio.create_task(memory.run(), name="idle memory")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and accept several connections in each turn of the event loop."""

@@ -15,7 +15,7 @@ MEDIA_TYPE = r"^(image/[a-z0-9][a-z0-9.+-]{0,63}|application/octet-stream)$"
 class UploadOrder(BaseModel):
     """A picture that its caller is about to write."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, cache_strings="keys")
 
     bytes: Annotated[int, Field(ge=1)] = Field(
         description="Size of the file; the store takes no other.", examples=[181_542]

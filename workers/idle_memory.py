@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Callable
 
-from workers.allocator import trim
+from images.malloc import trim
 from workers.calibration import BetweenJobs
 from workers.current_models import CurrentModels
 from workers.garbage import collect

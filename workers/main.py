@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 from prometheus_client import CollectorRegistry, start_http_server
 
+from images.malloc import trim
 from jobs.bucket import check_bucket
 from jobs.connected_queue import connect_queue
 from jobs.queue import JobQueue
@@ -115,7 +116,7 @@ async def _serve(
         ):
             current = CurrentModels(await asyncio.to_thread(loader.load_all))
             settle()
-            allocator.trim()
+            trim()
             heartbeat.warm(current.loaded)
             log.info("%s is ready: %s", heartbeat.worker_id, ", ".join(current.loaded.models))
             warn_of_little_memory(settings.limits, machine.state)

@@ -18,10 +18,10 @@ from typing import NamedTuple
 import numpy as np
 
 from images.floor import enlarge, enlarge_alpha
+from images.malloc import trim
 from images.picture import FloatArray, Picture, Raster, Samples, rounded
 from models.geometry import AxisGrid, axis_grid
 from scheduling.tiling import AxisTile, Size, Tile, Tiling
-from workers.allocator import trim
 from workers.runtimes.base import Interrupted, Network, OnDevice, Releasing, Unloading
 from workers.tile_queue import TileQueue
 from workers.visible_colours import VisibleColours

@@ -7,8 +7,10 @@ It ends with its worker, whose end of the socket closes.
 
 from __future__ import annotations
 
+import gc
 import mmap
 import os
+import select
 import socket
 import sys
 from dataclasses import asdict
@@ -21,12 +23,15 @@ from images.decode import decode
 from images.features import measured
 from images.heic import reads_heic
 from images.libjxl import libjxl
+from images.malloc import trim
 from images.metadata.packing import packed
 from images.picture import Picture, Samples
 from images.sandbox import wire
 from images.sandbox.confinement import confine, limit_cpu
 from jobs.errors import AnysrError, ImageTooLarge
 
+IDLE_MS = 5000
+"""How long no picture must have come for the memory of earlier ones to be released."""
 TOO_MUCH_MEMORY = "The image takes more memory to decode than this service allows; send it smaller."
 
 
@@ -37,11 +42,22 @@ def main(descriptor: int, max_pixels: int) -> None:
     libjxl()  # loads the library, if it is installed
     reads_heic()  # the same
     wire.send(worker, {"ready": True, "seccomp": confine(max_pixels)})
+    arriving = select.poll()
+    arriving.register(worker, select.POLLIN)
     while True:
+        if not arriving.poll(IDLE_MS):
+            release_memory()
+            arriving.poll()
         try:
             _serve(worker)
         except EOFError:
             return
+
+
+def release_memory() -> None:
+    """Free unreachable objects, and return free memory to the system."""
+    gc.collect()
+    trim()
 
 
 def _serve(worker: socket.socket) -> None:

@@ -35,7 +35,7 @@ COMPRESSED_STRENGTH = strength_of_quality(75)
 """Loss of plain resampling when the same pictures are JPEGs of quality 75, in dB by scale."""
 
 
-@lru_cache(1024)
+@lru_cache(256)
 def resampled_db(scale: float, strength: float = 0.0) -> float:
     """Return the mean PSNR-Y in dB of plain resampling at a scale, for pictures damaged to
     `strength`: interpolated between the measured scales and strengths, constant beyond them."""

@@ -59,7 +59,8 @@ class BatchSource(BaseModel):
 class BatchRequest(BaseModel):
     """Many sources with one set of options."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Addresses rarely come again, so pydantic need not keep them.
+    model_config = ConfigDict(extra="forbid", frozen=True, cache_strings="keys")
 
     sources: Annotated[list[BatchSource], Field(min_length=1)]
     options: dict[str, Scalar] = Field(

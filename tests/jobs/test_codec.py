@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tracemalloc
 from collections.abc import Callable
 
 import pytest
@@ -162,3 +163,21 @@ def test_error_details_must_be_an_object() -> None:
     for data in (b"[1]", b"nonsense", b""):
         with pytest.raises(CodecError):
             decode_details(data)
+
+
+def test_nothing_is_kept_of_the_texts_that_were_read(make_job: MakeJob) -> None:
+    """Ids and digests never come again; pydantic would keep thousands of them."""
+    coded = [JOB.encode(make_job(id=f"{number:032x}")) for number in range(1200)]
+
+    def traced(some: list[bytes]) -> int:
+        for data in some:
+            JOB.decode(data)
+            decode_details(data)
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        first = traced(coded[:200])
+        assert traced(coded[200:]) - first < 20_000
+    finally:
+        tracemalloc.stop()

@@ -24,6 +24,8 @@ Test files go by endpoint, over real HTTP, or by module:
 - test_generated_clients: openapi, by the clients that generators make of it
 - test_admission, test_budgets, test_connections, test_gateway_settings, test_picture_response,
   test_problems, test_snapshot, test_spread: the module of that name
+- test_caller_gone: caller_gone, and what its errors keep
+- test_idle_memory: idle_memory, also in a running gateway
 - test_harness: the fixtures themselves
 
 `gateway_process` runs a gateway in a process of its own, to measure its memory.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import math
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -97,3 +99,21 @@ def test_jpeg_is_blocky_and_a_photograph_is_not() -> None:
 
 def test_the_regression_has_a_weight_for_each_band() -> None:
     assert MEASURED_BANDS == BANDS
+
+
+def test_what_is_kept_of_sizes_does_not_rise_with_the_sizes_that_were_seen() -> None:
+    """A decoder lives as long as its worker; each size would keep up to 20 kB."""
+    samples = np.zeros((SIDE * 9 + 60, SIDE * 9, 1), np.uint8)
+
+    def kept(heights: range) -> int:
+        for height in heights:
+            features_of(Picture(Raster(samples[-height:])))
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        first = kept(range(SIDE * 9, SIDE * 9 + 20))
+        assert kept(range(SIDE * 9 + 20, SIDE * 9 + 60)) - first < 100_000
+    finally:
+        tracemalloc.stop()

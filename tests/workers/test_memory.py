@@ -14,11 +14,12 @@ import pytest
 
 from images.encode import encode
 from images.limits import Limits
+from images.malloc import trim
 from images.picture import Picture, Raster
 from jobs.formats import ImageFormat
 from scheduling.tiling import Tiling
 from tests.workers.test_integer_tiles import Stretching
-from workers.allocator import configure, trim
+from workers.allocator import configure
 from workers.pipeline import Progress, run_pipeline
 from workers.upscale import Engine
 

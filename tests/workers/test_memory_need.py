@@ -26,6 +26,7 @@ from images.decode import decode
 from images.encode import encode
 from images.header import ImageHeader
 from images.limits import Limits
+from images.malloc import trim
 from images.memory import WORKSPACE_BYTES, most_bytes, stage_bytes
 from images.opening import read_header
 from images.picture import Picture, PictureKind, Raster
@@ -37,7 +38,7 @@ from models.catalog import SHIPPED, Precision
 from scheduling.tiling import Tiling, tiling_of
 from tests.support.moving_pictures import Shown, animated_avif, animated_png, deep_animations
 from tests.workers.workbench import Gated, a_job, default_entry
-from workers.allocator import configure, trim
+from workers.allocator import configure
 from workers.loaded_model import LoadedModel
 from workers.memory import (
     MIN_TILE_PIXELS,
