@@ -23,11 +23,12 @@ async def gone(request: Request) -> None:
 
 async def first(answer: Coroutine[Any, Any, AnswerT], leaving: Awaitable[None]) -> AnswerT:
     """Return the answer. Raises CallerGone if the caller leaves first."""
-    tasks = [asyncio.ensure_future(answer), asyncio.ensure_future(leaving)]
+    tasks: list[asyncio.Future[Any]] = [*map(asyncio.ensure_future, (answer, leaving))]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if tasks[0].done():
-            return tasks[0].result()
+            result: AnswerT = tasks[0].result()
+            return result
         raise CallerGone
     finally:
         # Emptied, because the error of a task leads to this frame: else it would keep itself, and
