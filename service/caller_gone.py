@@ -23,18 +23,18 @@ async def gone(request: Request) -> None:
 
 async def first(answer: Coroutine[Any, Any, AnswerT], leaving: Awaitable[None]) -> AnswerT:
     """Return the answer. Raises CallerGone if the caller leaves first."""
-    answering, left = asyncio.ensure_future(answer), asyncio.ensure_future(leaving)
+    tasks: list[asyncio.Future[Any]] = [*map(asyncio.ensure_future, (answer, leaving))]
     try:
-        await asyncio.wait((answering, left), return_when=asyncio.FIRST_COMPLETED)
-        if answering.done():
-            return answering.result()
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if tasks[0].done():
+            result: AnswerT = tasks[0].result()
+            return result
         raise CallerGone
     finally:
-        _abandon(answering)
-        _abandon(left)
-        # An error of the answer leads to this frame: it would lead to itself, and keep the picture
-        # in a frame above until a full collection.
-        del answering, left
+        # Emptied, because the error of a task leads to this frame: else it would keep itself, and
+        # the picture in a frame above, until a full collection.
+        while tasks:
+            _abandon(tasks.pop())
 
 
 def _abandon(task: asyncio.Future[Any]) -> None:
