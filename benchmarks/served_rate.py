@@ -26,8 +26,11 @@ async def served_rate(
     """Return the requests a second that a service answers by a rung alone, to callers of whom each
     waits for its answer.
 
-    Raises RuntimeError if one of them is answered without a picture.
+    Raises RuntimeError if one of them is answered without a picture, ValueError for fewer than
+    four.
     """
+    if requests < 4:
+        raise ValueError(f"a rate needs at least 4 requests, not {requests}")
     budgets = (BUDGET_MS, BUDGET_MS)
     workload = closed_loop(requests, callers, 0.0, budgets_ms=budgets)
     samples = await send(url, workload, AnysrEndpoint(pinned(rung)), report)

@@ -363,7 +363,8 @@ def load(
             "--load",
             min=0.001,
             max=1e6,
-            help="Instead of the rate: a multiple of what --load-of serves here, measured first.",
+            help="Instead of the rate: a multiple of what --load-of serves here, measured first "
+            "by twice as many callers as --workers.",
         ),
     ] = None,
     load_of: Annotated[
@@ -413,6 +414,8 @@ def load(
 
     drawn = partial(_workload, trace, arrivals, seconds, _Callers(callers, think_ms), budgets, seed)
     (unit,) = each(load_of, Rung.parse, "--load-of")
+    if load_factor is not None and (trace or form or callers):
+        raise typer.BadParameter("--load is a rate of this service: leave out trace, form, callers")
     drawn(rate)  # so that a wrong argument ends the command before a service is started
     parameters = dict(_pair(p, "=") for p in parameter)
     check_writable(json_file, samples_file)

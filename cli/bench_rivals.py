@@ -36,7 +36,8 @@ def rivals(
     loads: Annotated[
         str | None,
         typer.Option(
-            help="Instead of the rates: multiples of what --load-of serves here, measured first."
+            help="Instead of the rates: multiples of what --load-of serves here, measured first by "
+            "twice as many callers as --workers."
         ),
     ] = None,
     load_of: Annotated[

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
+import typer
 from rich.progress import Progress, TaskID
 
 from scheduling.rungs import Rung
@@ -15,12 +16,15 @@ REQUESTS = 120
 
 def measured_unit(url: str, rung: Rung, workers: int, bars: Progress) -> float:
     """Return the requests a second that a service of so many workers serves by a rung alone, with
-    twice as many callers."""
+    twice as many callers. Raises BadParameter where it answers without a picture."""
     from benchmarks.served_rate import served_rate
 
     task = bars.add_task(f"what {rung.key} serves", total=REQUESTS)
     report = partial(_update, bars, task)
-    return asyncio.run(served_rate(url, rung, 2 * workers, REQUESTS, report))
+    try:
+        return asyncio.run(served_rate(url, rung, 2 * workers, REQUESTS, report))
+    except RuntimeError as error:
+        raise typer.BadParameter(f"the unit of the load cannot be measured: {error}") from error
 
 
 def _update(bars: Progress, task: TaskID, done: int) -> None:

@@ -54,6 +54,8 @@ class Load:
     spare_ms: float = math.inf
     """For how long the worker can be kept from a run that it has suspended. It alone can finish
     that, so free time of the others does not count."""
+    rescues: bool = True
+    """Whether the worker can interrupt a run that takes too long, to resample its picture."""
 
     @classmethod
     def of(cls, backlog: Backlog, workers: int, free: int = 0, mix: Mix | None = None) -> Self:

@@ -29,8 +29,8 @@ class Option:
     """Expected PSNR-Y in dB: of this picture once it is decoded, before that the catalog's mean
     near this scale and strength; None where nothing was measured."""
     rescue_ms: float = 0.0
-    """Of resampling: ms that forty-nine of fifty such runs stay below, begun where a network was
-    interrupted; 0 for networks."""
+    """Of resampling: ms that forty-nine of fifty such runs stay below once the picture is decoded;
+    0 for networks."""
 
 
 Options = tuple[Option, ...]
@@ -207,4 +207,5 @@ def _floor(job: JobRequest, costs: CostModel, expectation: Expectation | None) -
     db = None if expectation is None else expectation.resampled_db
     expected = costs.predict(FLOOR, work)
     # No jitter in the safe cost: the backlog sums it over many short runs, and not all are delayed.
-    return Option(FLOOR, expected, expected * costs.margin, db, costs.safe(expected))
+    rescue_ms = costs.safe(costs.predict_remaining(FLOOR, work, 1.0))
+    return Option(FLOOR, expected, expected * costs.margin, db, rescue_ms)

@@ -90,7 +90,8 @@ def bind(options: Options, slack_ms: float, load: Load, pinned: bool = False) ->
     at least one. Returns None when not even the cheapest is expected in time.
     """
     network = narrowest_network(options)
-    in_time = [o for o in options if _needed_ms(o, network, options[0]) <= slack_ms]
+    floor = options[0] if load.rescues and options[0].rung == FLOOR else None
+    in_time = [o for o in options if _needed_ms(o, network, floor) <= slack_ms]
     if not in_time:
         # The job was admitted with a margin, which may now be used up.
         in_time = [o for o in options[:1] if o.expected_ms <= slack_ms]
@@ -118,15 +119,16 @@ def bind(options: Options, slack_ms: float, load: Load, pinned: bool = False) ->
     return Decision(chosen, _reason(chosen, options, pinned, held_back))
 
 
-def _needed_ms(option: Option, network: Option, floor: Option) -> float:
+def _needed_ms(option: Option, network: Option, floor: Option | None) -> float:
     """Return the slack that an option needs. A run that takes longer than is safe is rescued by
-    resampling, which needs time as well. The narrowest network needs no more than its expected cost
-    and the time to resample on a quiet machine: without it the picture would be resampled anyway.
+    resampling, where that is an option, and it needs time as well. The narrowest network needs no
+    more than its expected cost and the time to resample on a quiet machine: without it the picture
+    would be resampled anyway.
     """
-    if option is floor:
+    if floor is None or option is floor:
         return option.safe_ms
-    if option is network and floor.rung == FLOOR:
-        return option.expected_ms + floor.safe_ms
+    if option is network:
+        return min(option.safe_ms, option.expected_ms + floor.safe_ms)
     return option.safe_ms + floor.rescue_ms
 
 

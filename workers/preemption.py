@@ -226,7 +226,9 @@ class PreemptibleRun:
         """Wait until no job runs beside this one, which has ended and been delivered; return a job
         that was claimed and not run."""
         if self._watching is not None:
-            await self._watching
+            (fault,) = await asyncio.gather(self._watching, return_exceptions=True)
+            if fault is not None:  # no fault of this job, nor of one that it has preempted
+                log.error("cannot watch for more urgent jobs", exc_info=fault)
         return self.take_urgent()
 
     def take_urgent(self) -> Claim | None:
@@ -311,7 +313,8 @@ class PreemptibleRun:
         if self._ended.is_set():  # while the decoder was prepared: the next job is claimed by now
             return
         if self._gate.stage is not Stage.ENLARGE:
-            while await self._run_concurrently():
+            # An urgent job, whose tile ended before it was interrupted, is to wait for no other.
+            while self._urgent is None and await self._run_concurrently():
                 pass
         elif not self._falling_back:
             self._fall_back_if_late()
@@ -335,14 +338,17 @@ class PreemptibleRun:
         return min(POLL_S, max(self._overdue_in_ms(cheapest), last_moment_in_ms, 0.0) / 1e3)
 
     def _overdue_in_ms(self, cheapest: Option) -> float:
-        """Return in how many ms this run is one to rescue by a cheaper way: for a network once it
-        takes longer than is safe, for resampling once it takes longer than expected, because no
-        other rescue is left. Return 0 for one that is expected too late."""
+        """Return in how many ms this run is one to rescue by a cheaper way: by a network once it
+        takes longer than is safe, if another rescue is left then or that one is still in time; else
+        once it takes longer than expected. Return 0 for one that is expected too late."""
         now_ms, slack_ms = self._context.now_ms, self._context.slack_ms
         ends_in_ms, safe_in_ms = self._expected_end_ms - now_ms, self._safe_end_ms - now_ms
         if ends_in_ms > slack_ms:
             return 0.0
-        patient = cheapest.rung != FLOOR and safe_in_ms <= slack_ms
+        if cheapest.rung == FLOOR:
+            return max(0.0, ends_in_ms)
+        rescue_ms = 0.0 if self._resampling() is not None else self._fallback_ms(cheapest)
+        patient = safe_in_ms + rescue_ms <= slack_ms
         return max(0.0, safe_in_ms if patient else ends_in_ms)
 
     def _fall_back_if_late(self) -> None:
@@ -381,9 +387,14 @@ class PreemptibleRun:
             return None
         cheapest = None if self._fallback is not None else self._cheapest_remaining()
         if cheapest is None or context.slack_ms < self._interrupt_ms + cheapest.expected_ms:
-            cheapest = resampling_left(context.claim.job, bound.costs, bound.expectation)
+            cheapest = self._resampling()
         in_time = cheapest is not None and context.slack_ms >= cheapest.expected_ms
         return cheapest if in_time else None
+
+    def _resampling(self) -> Option | None:
+        """Return plain resampling of the whole picture; None if the caller does not accept it."""
+        job, bound = self._context.claim.job, self._bound
+        return None if bound is None else resampling_left(job, bound.costs, bound.expectation)
 
     def _cheapest_remaining(self) -> Option | None:
         """Return the cheapest network for the rest of the picture, None if there is none cheaper
@@ -440,6 +451,8 @@ class PreemptibleRun:
         spare = self._spare_ms(left)
         if left[0].expected_ms > self._context.slack_ms:
             spare = short_ms(run_ms)
+            if (before := self._context.suspended) is not None:
+                spare = min(spare, max(0.0, before.spare_ms - run_ms))
         short, run = self._short_ms(spare), self._context.claim.job.id
         return Gap(left[-1].expected_ms, spare, short, small_only=True, run=run)
 
@@ -505,10 +518,14 @@ class PreemptibleRun:
         return self._lease is None or await self._lease.renew()
 
     async def _report_end(self, remaining_ms: float) -> None:
-        await self._context.leases.report_expected_end(self._context.claim, remaining_ms)
-        self._expected_end_ms = self._context.now_ms + remaining_ms
         costs = self._context.loaded.costs if self._bound is None else self._bound.costs
-        self._safe_end_ms = self._context.now_ms + costs.safe(remaining_ms)
+        self._expect_end(remaining_ms, costs.safe(remaining_ms))
+        await self._context.leases.report_expected_end(self._context.claim, remaining_ms)
+
+    def _expect_end(self, expected_ms: float, safe_ms: float) -> None:
+        """Note what the rest of this run takes from now on."""
+        self._expected_end_ms = self._context.now_ms + expected_ms
+        self._safe_end_ms = self._context.now_ms + safe_ms
 
     def _narrow_if_behind(self, part: float) -> Engine | None:
         """Return the engine by which the rest is in time, None for the same one. Raises OutOfTime
@@ -520,6 +537,7 @@ class PreemptibleRun:
             self._resample(option)
             raise OutOfTime
         self._options_by_part.append((part, option))
+        self._expect_end(option.expected_ms, option.safe_ms)
         served = self._context.loaded.models[option.rung.model]
         self._engine = served.at(option.rung.width)
         if self._bound is not None:
@@ -529,7 +547,9 @@ class PreemptibleRun:
     def _way_on(self, part: float) -> Option:
         """Return the option by which the rest of the picture is in time."""
         left, cheapest = self._remaining(part), self._cheaper_way()
-        rescue_ms = math.inf if cheapest is None else self._fallback_ms(cheapest)
+        network = None if self._engine is None else self._engine.network
+        rescued = cheapest is not None and isinstance(network, Interruptible)
+        rescue_ms = self._fallback_ms(cheapest) if cheapest and rescued else math.inf
         option = go_on(left, self._context.slack_ms, rescue_ms)
         if option is None and cheapest is not None:
             self._fallback = cheapest
@@ -539,6 +559,7 @@ class PreemptibleRun:
         """Go on with the whole picture resampled."""
         _, before = self._options_by_part[-1]
         self._options_by_part = [(0.0, before), (0.0, option)]  # nothing is left of the network's
+        self._expect_end(option.expected_ms, option.safe_ms)
         self._engine = None
         if self._bound is not None:
             work = work_of(self._context.claim.job, Tiling())

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jobs.errors import DeadlineExceeded, UnknownModel, UnknownWidth
 from jobs.job import JobRequest, OnMiss
 from models.expectation import Expectation
 from scheduling.cost_model import CostModel
 from scheduling.load import Load
-from scheduling.options import options_of
+from scheduling.options import Options, options_of
 from scheduling.policy import Decision, bind, cheapest
 from scheduling.rungs import FLOOR
 from scheduling.tiling import Tiling
 from scheduling.work import Work, work_of
 from workers.loaded_model import ModelsByName
+from workers.runtimes.base import Interruptible
 from workers.upscale import Engine
 
 
@@ -52,6 +53,7 @@ def choose_rung(
     if expectation is None and load.mix is not None:
         load.mix.add(options)
     pinned = job.pinned_width is not None
+    load = replace(load, rescues=load.rescues and _interruptible(options, models))
     decision = bind(options, slack_ms, load, pinned)
     if decision is None:
         if job.on_miss is OnMiss.REJECT:
@@ -62,6 +64,13 @@ def choose_rung(
         return RungChoice(decision, work_of(job, Tiling()), None, costs)
     served = models[rung.model]
     return RungChoice(decision, work_of(job, served.tiling), served.at(rung.width), costs)
+
+
+def _interruptible(options: Options, models: ModelsByName) -> bool:
+    """Return whether all networks of some options can be interrupted."""
+    widest = {option.rung.model: option.rung for option in options if option.rung != FLOOR}
+    engines = (models[rung.model].at(rung.width) for rung in widest.values())
+    return all(isinstance(engine.network, Interruptible) for engine in engines)
 
 
 def _nothing_fits(job: JobRequest, models: ModelsByName) -> UnknownModel | UnknownWidth:

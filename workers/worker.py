@@ -164,10 +164,13 @@ class Worker:
         """Run a job while another gives way, and then one that was claimed to preempt it in turn,
         and came too late."""
         following: Claim | None = claim
+        since, spare_ms = time.perf_counter(), suspended.spare_ms
         while following is not None:
             self._parts.metrics.suspended()
             await self._handle(self._context(following, stopping, suspended))
             following, self._unrun = self._unrun, None
+            spent_ms = (time.perf_counter() - since) * 1e3
+            suspended = replace(suspended, spare_ms=max(0.0, spare_ms - spent_ms))
 
     async def _handle(self, run: RunContext) -> None:
         """Bind, execute and deliver one job. Raises ConnectionError if its error cannot be
@@ -233,6 +236,7 @@ class Worker:
         load = Load.of(backlog, parts.heartbeat.live_workers, free=1, mix=self._mix)
         if run.suspended is not None:
             load = replace(load, spare_ms=run.suspended.spare_ms)
+        load = replace(load, rescues=run.gives_way)
         work = partial(
             execute,
             *(

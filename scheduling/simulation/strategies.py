@@ -41,7 +41,7 @@ class Strategy(Protocol):
     admission: bool
     """Whether `policy.admit` refuses requests that cannot be met."""
     rescues: bool
-    """Whether a picture whose narrowest network runs late is resampled before its deadline."""
+    """Whether a picture whose network runs late is resampled before its deadline."""
 
     def offered(self, options: Options) -> Options:
         """Return the options that this strategy ever uses, at least one."""

@@ -77,7 +77,7 @@ def needed(option: Option, options: tuple[Option, ...]) -> float:
     if floor.rung != FLOOR or option is floor:
         return option.safe_ms
     if option is narrowest_network(options):
-        return option.expected_ms + floor.safe_ms
+        return min(option.safe_ms, option.expected_ms + floor.safe_ms)
     return option.safe_ms + floor.rescue_ms
 
 
@@ -280,6 +280,15 @@ def test_the_best_in_time_runs_without_backlog_and_demand(options, slack, worker
         assert decision is not None
         assert decision.option is in_time[-1]
         assert decision.reason not in (Reason.BACKLOG, Reason.DEMAND)
+
+
+@given(ladders, ms)
+def test_where_no_run_can_be_interrupted_no_time_is_kept_for_that(options, slack):
+    decision = bind(options, slack, replace(ALONE, rescues=False))
+    safe = [option for option in options if option.safe_ms <= slack]
+    if safe:
+        assert decision is not None
+        assert decision.option is safe[-1]
 
 
 @given(ladders, ms, busy, ms)

@@ -36,6 +36,7 @@ from tests.workers.workbench import (
     models_of,
     photograph,
 )
+from workers.decoders import Decoders
 from workers.execution import Execution, execute
 from workers.features import features_of
 from workers.preemption import POLL_S
@@ -364,6 +365,69 @@ async def test_a_late_tile_is_left_at_the_last_moment_for_the_cheapest_network(
     assert facts.expected_db == pytest.approx(expected.db(entry, narrowest), abs=1e-3)
     assert session.interrupts == 1
     assert costs.delay["network"] > 0, "else only runs that end in time would count"
+
+
+async def test_without_resampling_a_network_rescues_a_run_before_it_is_too_late_for_that(
+    queue: RedisQueue, run_clock: RunClock
+) -> None:
+    """Once the run takes longer than is safe, no time would be left for another network."""
+    session, entry = Breakable(), default_entry()
+    job = a_job(budget_ms=1_015_000, on_miss=OnMiss.REJECT)
+    async with a_worker(queue, models_of(session), costs_with_a_last_moment()):
+        await queue.submissions.submit(job, photograph())
+        await begun(session)
+        run_clock.ahead_s = 970.0
+        await begun(session, 2)
+        session.finish()
+        facts = (await ended(queue, job.id)).facts
+    assert session.widths == [entry.widths[-1].width, entry.widths[0].width]
+    assert facts.reason is Reason.BEHIND
+
+
+async def test_a_run_narrowed_after_a_pause_is_left_alone_until_its_own_safe_end(
+    queue: RedisQueue, run_clock: RunClock
+) -> None:
+    session, entry, costs = Breakable(), default_entry(), costs_of(network_ms=75_000)
+    rungs = ladder(entry)
+    costs.lines[stage_of(rungs[-1])] = Line(1_000_000, 0, 0)
+    costs.lines[stage_of(rungs[-2])] = Line(375_000, 0, 0)
+    costs.margin = 1.5
+    long, urgent = a_job(budget_ms=1_700_000, on_miss=OnMiss.DEGRADE), a_job(budget_ms=400_000)
+    async with a_worker(queue, models_of(session), costs):
+        await queue.submissions.submit(long, photograph())
+        await begun(session)
+        await queue.submissions.submit(urgent, photograph())
+        await begun(session, 2)
+        run_clock.ahead_s = 1100.0  # 600 s are left, of which the second widest safely takes 563
+        session.steps.release()
+        await begun(session, 3)
+        run_clock.ahead_s = 1600.0  # too little for the cheapest network, were it asked for
+        await asyncio.sleep(SOME_POLLS_S)
+        interrupts = session.interrupts
+        session.finish()
+        facts = (await ended(queue, long.id)).facts
+    assert session.widths[::2] == [rungs[-1].width, rungs[-2].width]
+    assert interrupts == 1, "it was interrupted for the urgent job alone"
+    assert (facts.width, facts.reason) == (rungs[-2].width, Reason.BEHIND)
+
+
+async def test_a_fault_of_watching_is_no_fault_of_a_job(queue: RedisQueue) -> None:
+    def fail() -> None:
+        raise OSError("no descriptor is left")
+
+    session, decoders = Stepwise(), Decoders(first=Decoders().first, prepare=fail)
+    long, urgent = a_job(budget_ms=200_000), a_job(budget_ms=30_000)
+    models, costs = models_of(session, TILE_PIXELS), costs_of(network_ms=20_000)
+    async with a_worker(queue, models, costs, decoders=decoders):
+        await queue.submissions.submit(long, photograph())
+        await begun(session)
+        await queue.submissions.submit(urgent, photograph())
+        session.steps.release()
+        await begun(session, 2)
+        await asyncio.sleep(SOME_POLLS_S)
+        session.finish()
+        for job in (urgent, long):
+            await ended(queue, job.id)
 
 
 async def test_a_late_picture_is_resampled_where_no_network_is_in_time(
