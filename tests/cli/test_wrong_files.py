@@ -232,6 +232,9 @@ def test_a_damaged_training_state(content: str) -> None:
         ("convert photos x.safetensors", "photos: Is a directory"),
         ("bench model --models nothing", "no model nothing"),
         ("bench load --url nonsense", "nonsense cannot be reached"),
+        ("bench load --load 2 --callers 3", "--load is a rate of this service"),
+        ("bench load --load-of anysr-m", "'anysr-m' is not MODEL@WIDTH"),
+        ("bench rivals --loads 1,x", "--loads: could not convert"),
     ],
 )
 def test_wrong_arguments(arguments: str, words: str) -> None:
