@@ -212,9 +212,10 @@ def test_a_killed_redis_is_restarted_and_waiting_callers_get_an_error(service):
     assert answers[0].status_code == 503
     assert answers[0].json()["code"] == "not_ready"
     assert "Retry-After" in answers[0].headers
-    wait_for(lambda: _ready(service), 20)
-    assert opened(httpx.post(f"{service}/upscale?scale=2", content=picture(40, 30), timeout=60))
-    wait_for(lambda: workers_of(service), 20)  # the new server knows none before a heartbeat
+    small, wanted = picture(40, 30), f"{service}/upscale?scale=2"
+    # The new server knows no worker before a heartbeat.
+    wait_for(lambda: httpx.post(wanted, content=small, timeout=60).is_success, 20)
+    wait_for(lambda: workers_of(service), 20)
     assert redis_of(service).pid != killed.pid
 
 
