@@ -49,6 +49,17 @@ class Gate:
         assert self._opened.wait(PATIENCE_S), "nobody opened the gate"
 
 
+def hold_encoding(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have each encoding of a PNG wait for a gate."""
+
+    def gated(picture: Picture, image_format: ImageFormat, *rest: Any) -> bytes:
+        if image_format is ImageFormat.PNG:
+            gate.wait()
+        return encode(picture, image_format, *rest)
+
+    monkeypatch.setattr("workers.pipeline.encode", gated)
+
+
 class GatedDecoders:
     """The first decoder waits for its gate, the second does not."""
 
@@ -131,12 +142,7 @@ async def test_a_small_job_runs_while_a_picture_is_encoded(
     session.finish()
     long, short = a_job(budget_ms=200_000), a_short_job(output_format=ImageFormat.JPEG)
 
-    def gated(picture: Picture, image_format: ImageFormat, *rest: Any) -> bytes:
-        if image_format is ImageFormat.PNG:
-            gate.wait()
-        return encode(picture, image_format, *rest)
-
-    monkeypatch.setattr("workers.pipeline.encode", gated)
+    hold_encoding(gate, monkeypatch)
     async with a_worker(queue, models_of(session), costs_with_slow_files()):
         await queue.submissions.submit(long, photograph())
         await eventually(lambda: gate.calls, "the encoding")
@@ -156,12 +162,7 @@ async def test_a_picture_is_delivered_while_the_job_beside_its_encoding_goes_on(
     long, short = a_job(budget_ms=200_000), a_short_job(output_format=ImageFormat.JPEG)
     later = a_job(budget_ms=600_000, output_format=ImageFormat.JPEG)
 
-    def gated(picture: Picture, image_format: ImageFormat, *rest: Any) -> bytes:
-        if image_format is ImageFormat.PNG:
-            gate.wait()
-        return encode(picture, image_format, *rest)
-
-    monkeypatch.setattr("workers.pipeline.encode", gated)
+    hold_encoding(gate, monkeypatch)
     async with a_worker(queue, models_of(session), costs_with_slow_files()):
         await queue.submissions.submit(long, photograph())
         await begun(session)
